@@ -1,0 +1,103 @@
+#include "base/mmap_file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace hanlin {
+namespace {
+
+Error io_error(const std::string& path, const char* what) {
+  const int err = errno;
+  return Error{err == ENOENT ? Code::kNotFound : Code::kIo, fmt::format("{}: cannot {}: {}", path, what, std::strerror(err))};
+}
+
+// Closes a descriptor when the scope ends.
+struct Fd {
+  int fd;
+  ~Fd() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+}  // namespace
+
+Result<MmapFile> MmapFile::open(const std::string& path) {
+  Fd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.fd < 0) return io_error(path, "open");
+  struct stat info {};
+  if (::fstat(file.fd, &info) != 0) return io_error(path, "stat");
+  if (!S_ISREG(info.st_mode)) return Error{Code::kInvalidArgument, path + ": expected a regular file"};
+  if (info.st_size == 0) return Error{Code::kCorrupt, path + ": expected content, got an empty file"};
+  void* address = ::mmap(nullptr, static_cast<size_t>(info.st_size), PROT_READ, MAP_PRIVATE, file.fd, 0);
+  if (address == MAP_FAILED) return io_error(path, "map");
+  MmapFile mapped;
+  mapped.data_ = static_cast<const uint8_t*>(address);
+  mapped.size_ = static_cast<size_t>(info.st_size);
+  mapped.path_ = path;
+  return mapped;
+}
+
+MmapFile::MmapFile(MmapFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)), path_(std::move(other.path_)) {}
+
+MmapFile& MmapFile::operator=(MmapFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+MmapFile::~MmapFile() {
+  if (data_ != nullptr) ::munmap(const_cast<uint8_t*>(data_), size_);
+}
+
+void MmapFile::drop_resident() const { ::madvise(const_cast<uint8_t*>(data_), size_, MADV_DONTNEED); }
+
+Result<std::string> read_file(const std::string& path, size_t max_bytes) {
+  Fd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.fd < 0) return io_error(path, "open");
+  std::string content;
+  char buffer[1 << 16];
+  while (true) {
+    const ssize_t n = ::read(file.fd, buffer, sizeof buffer);
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return io_error(path, "read");
+    }
+    if (n == 0) return content;
+    if (content.size() + static_cast<size_t>(n) > max_bytes) {
+      return Error{Code::kResourceExhausted, fmt::format("{}: expected at most {} bytes, got more", path, max_bytes)};
+    }
+    content.append(buffer, static_cast<size_t>(n));
+  }
+}
+
+Status write_file_atomic(const std::string& path, std::string_view content) {
+  const std::string temporary = fmt::format("{}.{}.tmp", path, ::getpid());
+  {
+    Fd file{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
+    if (file.fd < 0) return io_error(temporary, "create");
+    for (size_t done = 0; done < content.size();) {
+      const ssize_t n = ::write(file.fd, content.data() + done, content.size() - done);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) {
+        const Error error = io_error(temporary, "write");
+        ::unlink(temporary.c_str());
+        return error;
+      }
+      done += static_cast<size_t>(n);
+    }
+    if (::fsync(file.fd) != 0) return io_error(temporary, "sync");
+  }
+  if (::rename(temporary.c_str(), path.c_str()) != 0) return io_error(path, "rename into place");
+  return {};
+}
+
+}  // namespace hanlin

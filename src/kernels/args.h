@@ -1,0 +1,135 @@
+// What kernels take: pointers, sizes and strides. Nothing of ours is included here and nothing here allocates or fails.
+//
+// Letters: M rows of activations (tokens), N outputs, K inputs, E head size, B tokens of a KV block.
+// All matrices are row-major with their leading dimension in elements.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace hanlin::kernels {
+
+enum class Isa : int { kScalar = 0, kAvx2 = 1, kAvx512 = 2, kAmx = 3 };
+
+// ---------------------------------------------------------------------------------------------------- packed weights
+
+constexpr int kPanelRows = 16;  // outputs of one panel: one 512-bit register of 32-bit sums, one AMX tile's columns
+constexpr int kGroup = 32;      // inputs that share an activation scale
+
+// How a weight matrix is stored in memory. One format per source type; pack.h makes them, the layouts are described there.
+enum class Packed : uint8_t {
+  kF32, kF16, kBF16,
+  kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0, kQ2_K, kQ3_K, kQ4_K, kQ5_K, kQ6_K, kIQ4_NL, kIQ4_XS,
+};
+
+// A packed [N, K] matrix: ceil(N / 16) panels of `panel_bytes` each, 64-byte aligned. The last panel is padded with
+// zero rows; results for padding rows are never written.
+struct PackedMatrix {
+  Packed format;
+  int64_t n, k;
+  int64_t panel_bytes;
+  const uint8_t* data;
+};
+
+// Activations rounded to int8 in groups of 32: x ≈ scale * q, |q| <= 127, scale = max |x| / 127 of the group.
+//   q [M, K], scale [M, K/32], sum [M, K/16] = sums of 16 consecutive q. K is a multiple of 32.
+struct QuantRows {
+  const int8_t* q;
+  const float* scale;
+  const int32_t* sum;
+};
+
+// y[m, n] = sum_k x[m, k] * w[n, k]  (+ bias[n] if not null), for outputs of the panels [panel_begin, panel_end).
+// Exactly one of `x` (f32) and `xq` is used: gemm_f32 reads x, gemm_int8 reads xq.
+// gemm_f32 takes every format (quantised weights are expanded exactly, w = scale * q - min in f32); gemm_int8 takes the
+// quantised ones, with exact integer sums inside a group and f32 sums over groups. K of quantised formats: multiple of 32
+// (256 for *_K and IQ4_XS). K of float formats: any.
+// `scratch`: gemm_scratch_bytes(k) bytes, 64-byte aligned, one per calling thread. y must not alias x.
+struct GemmArgs {
+  const PackedMatrix* w;
+  const float* x;
+  int64_t ldx;
+  QuantRows xq;
+  int64_t m;
+  int64_t panel_begin, panel_end;
+  const float* bias;
+  float* y;
+  int64_t ldy;
+  void* scratch;
+};
+
+// Bytes of scratch that any gemm of inner size k may use.
+inline size_t gemm_scratch_bytes(int64_t k) { return (size_t)(k + 64) * 16 * 4 + 65536; }
+
+// ------------------------------------------------------------------------------------------------------- attention
+
+constexpr int kKvBlock = 32;  // B: tokens of one KV block
+
+// Layout of one KV block of one layer and one kv head (E must be even):
+//   kF32:  keys [E][B], values [B][E], float
+//   kBF16: keys [E/2][B][2], values [B/2][E][2]: the pair order of the bf16 dot product and of an AMX tile
+enum class KvType : uint8_t { kF32, kBF16 };
+inline int64_t kv_block_bytes(KvType type, int64_t head_dim) { return head_dim * kKvBlock * (type == KvType::kF32 ? 4 : 2); }
+
+// Online-softmax attention of a tile of queries against one kv head.
+// Query (t, h) stands at position first_position + t and sees key j iff kv_begin <= j < kv_end and
+//   causal:      j <= position, and j > position - window where window > 0
+//   not causal:  |j - position| <= window where window > 0, else every j
+// score = softcap > 0 ? softcap * tanh(scale * q.k / softcap) : scale * q.k
+//   q   [n_tokens][n_heads][E] with token stride ldq; out the same shape with ldo. Heads of one token are E apart.
+//   k_blocks[i], v_blocks[i]: block of positions [i * B, (i + 1) * B).
+//   A query that sees no key gets zeros.
+//   scratch: attention_scratch_bytes(n_tokens * n_heads, E), 64-byte aligned, one per calling thread.
+struct AttentionArgs {
+  KvType kv_type;
+  bool causal;
+  int n_tokens, n_heads, head_dim;
+  int64_t first_position;
+  int64_t kv_begin, kv_end;
+  int64_t window;
+  float scale, softcap;
+  const float* q;
+  int64_t ldq;
+  const uint8_t* const* k_blocks;
+  const uint8_t* const* v_blocks;
+  float* out;
+  int64_t ldo;
+  void* scratch;
+};
+inline size_t attention_scratch_bytes(int64_t n_queries, int64_t head_dim) {
+  return (size_t)((n_queries + 16) * (head_dim + 3 * kKvBlock + 8 + 64) * 4 + 4096);
+}
+
+// ------------------------------------------------------------------------------------------------------ the table
+
+// One instruction-set level's kernels. Filled scalar → avx2 → avx512 → amx: a level without its own version keeps the
+// lower one. Every function is noexcept in effect, allocates nothing, keeps no state and may run on any thread.
+struct KernelTable {
+  Isa isa;  // the level that filled this table last
+
+  // Rounds M rows of K floats to int8 groups (QuantRows above). Rows with only zeros get scale 0. NaN becomes 0.
+  void (*quantize_rows)(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t* q, float* scale, int32_t* sum);
+  void (*gemm_int8)(const GemmArgs& args);
+  void (*gemm_f32)(const GemmArgs& args);
+
+  void (*attention)(const AttentionArgs& args);
+  // Stores one token's key and value (E floats each) at `slot` (0 … B-1) of a block.
+  void (*kv_write)(KvType type, const float* k, const float* v, int64_t head_dim, int slot, uint8_t* k_block, uint8_t* v_block);
+
+  // y = x / rms(x) * (weight + weight_offset); rms over d values, eps under the root. y may alias x.
+  void (*rms_norm)(const float* x, const float* weight, float weight_offset, float eps, int64_t d, float* y);
+  // y = (x - mean) / sqrt(var + eps) * weight + bias; weight or bias may be null. y may alias x.
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, int64_t d, float* y);
+  // Rotates one head of n_rot values in place. cos, sin: n_rot/2 floats. neox: pairs are (i, i + n_rot/2); else (2i, 2i+1).
+  void (*rope)(float* x, const float* cos, const float* sin, int64_t n_rot, bool neox);
+  void (*add)(const float* a, const float* b, int64_t n, float* y);      // y = a + b, y may alias either
+  void (*silu_mul)(const float* gate, const float* up, int64_t n, float* y);       // y = silu(gate) * up
+  void (*gelu_tanh_mul)(const float* gate, const float* up, int64_t n, float* y);  // y = gelu_tanh(gate) * up; up may be null: 1
+  void (*gelu_erf_mul)(const float* gate, const float* up, int64_t n, float* y);   // y = gelu(gate) * up; up may be null: 1
+  float (*max_value)(const float* x, int64_t n);                          // n >= 1
+  // Sum over i of exp(x[i] - shift), in double.
+  double (*sum_exp)(const float* x, int64_t n, float shift);
+  float (*dot)(const float* a, const float* b, int64_t n);
+};
+
+}  // namespace hanlin::kernels
