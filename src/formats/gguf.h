@@ -103,8 +103,8 @@ class GgufFile {
 
  private:
   GgufFile() = default;
-  Status load_part(const std::string& path);
-  Status load_other_parts(uint64_t n_parts);
+  Status add_part(const std::string& path);
+  Status check_split(uint64_t n_parts) const;
 
   std::string path_;
   uint32_t version_ = 0;
