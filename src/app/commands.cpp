@@ -1,0 +1,17 @@
+// The table of commands: one line each.
+#include "app/commands.h"
+
+namespace hanlin::app {
+
+std::vector<Command> all_commands() {
+  std::vector<Command> commands;
+  for (Command (*make)() : {
+           config_command,
+           version_command,
+       }) {
+    commands.push_back(make());
+  }
+  return commands;
+}
+
+}  // namespace hanlin::app

@@ -1,0 +1,11 @@
+// One function per command; each stands in its own cmd_<name>.cpp.
+#pragma once
+
+#include "app/command.h"
+
+namespace hanlin::app {
+
+Command config_command();
+Command version_command();
+
+}  // namespace hanlin::app

@@ -1,0 +1,123 @@
+#include "app/config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "app/toml_file.h"
+#include "base/json.h"
+
+namespace hanlin::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+// $XDG_CONFIG_HOME/hanlin/hanlin.toml with the default the XDG base directory specification gives.
+std::string user_config_path(const std::function<const char*(const char*)>& getenv_fn) {
+  const char* xdg = getenv_fn("XDG_CONFIG_HOME");
+  if (xdg != nullptr && *xdg != '\0') return std::string(xdg) + "/hanlin/hanlin.toml";
+  const char* home = getenv_fn("HOME");
+  return home != nullptr ? std::string(home) + "/.config/hanlin/hanlin.toml" : "";
+}
+
+// Tables in the file only group settings for the reader: [service] port = 1 and port = 1 mean the same.
+Json flatten(const Json& object) {
+  Json flat = Json::object();
+  for (const auto& [key, value] : object.items()) {
+    if (value.is_object()) {
+      for (const auto& [inner_key, inner_value] : value.items()) flat[inner_key] = inner_value;
+    } else {
+      flat[key] = value;
+    }
+  }
+  return flat;
+}
+
+Status load_file(LoadedConfig& config, const std::string& path) {
+  HANLIN_ASSIGN(const Json object, read_toml(path));
+  HANLIN_TRY(config.fields.load_json(flatten(object), Source::kFile, path));
+  config.files_read.push_back(path);
+  return {};
+}
+
+}  // namespace
+
+FieldSet config_fields(Config& c) {
+  FieldSet f;
+  f.add("model", &c.model, "Model to load: a name, a path or ALIAS=name-or-path; repeat for several").section("Models");
+  f.add("activations", &c.activations, "Precision between layers: auto is the fastest that is safe, f32 reproduces references").choices({"auto", "f32"}).section("Models");
+  f.add("kv_type", &c.kv_type, "Type of the attention cache: bf16 halves its memory").choices({"bf16", "f32"}).section("Models");
+  f.add("context_length", &c.context_length, "Longest prompt plus answer in tokens; 0: what the model was trained for").range(0, 1 << 24).section("Models");
+  f.add("kv_memory", &c.kv_memory, "Memory for the attention cache of each model, such as 4GiB; 0: chosen from the machine's memory").bytes().range(0, 0x1p50).section("Models");
+
+  f.add("threads", &c.threads, "Threads that compute; 0: all cores").range(0, 4096).section("Compute");
+  f.add("isa", &c.isa, "Instruction set level; auto: the best this processor has").choices({"auto", "scalar", "avx2", "avx512", "amx"}).section("Compute");
+
+  f.add("max_running", &c.max_running, "Sequences computed together at most").range(1, 4096).section("Scheduling");
+  f.add("max_queue", &c.max_queue, "Requests that may wait; more are answered with 429").range(0, 1 << 20).section("Scheduling");
+  f.add("step_tokens", &c.step_tokens, "Tokens per step at most: larger is faster for long prompts, smaller keeps streams even").range(1, 1 << 20).section("Scheduling");
+
+  f.add("host", &c.host, "Address to listen on; 0.0.0.0 lets other machines in").section("Service");
+  f.add("port", &c.port, "Port to listen on; 0: any free one").range(0, 65535).section("Service");
+  f.add("io_threads", &c.io_threads, "Threads that talk to clients").range(1, 256).section("Service");
+  f.add("api_keys", &c.api_keys, "Keys of which clients must send one; none: no key is asked for").secret().section("Service");
+  f.add("cors_origins", &c.cors_origins, "Web origins that may call the service; * for any").section("Service");
+  f.add("max_body", &c.max_body, "Largest request body; larger ones are answered with 413").bytes().range(1024, 0x1p40).section("Service");
+  f.add("max_connections", &c.max_connections, "Open connections at most").range(1, 1 << 20).section("Service");
+  f.add("request_timeout_s", &c.request_timeout_s, "Seconds one request may take").range(0.1, 86400).section("Service");
+  f.add("body_timeout_s", &c.body_timeout_s, "Seconds a client may take to send a request").range(0.1, 86400).section("Service");
+  f.add("idle_timeout_s", &c.idle_timeout_s, "Seconds a connection may stay open without a request").range(0.1, 86400).section("Service");
+  f.add("write_timeout_s", &c.write_timeout_s, "Seconds a client may take to read one piece of the answer").range(0.1, 86400).section("Service");
+  f.add("keepalive_interval_s", &c.keepalive_interval_s, "Seconds between keep-alive comments in a silent stream").range(0.1, 3600).section("Service");
+  f.add("drain_timeout_s", &c.drain_timeout_s, "Seconds that running requests get to finish after SIGTERM").range(0, 3600).section("Service");
+  f.add("vllm_metrics", &c.vllm_metrics, "Also export metrics under vLLM's names").section("Service");
+
+  f.add("log_level", &c.log_level, "How much is logged").choices({"debug", "info", "warning", "error", "off"}).section("Logs");
+  f.add("log_format", &c.log_format, "One line of text or of JSON per event").choices({"text", "json"}).section("Logs");
+  f.add("log_prompts", &c.log_prompts, "Log the text of prompts and answers (private data!)").section("Logs");
+  return f;
+}
+
+Status load_config(LoadedConfig& config, const std::string& config_path, const std::function<const char*(const char*)>& getenv_fn) {
+  const std::function<const char*(const char*)> get = getenv_fn ? getenv_fn : [](const char* name) -> const char* { return std::getenv(name); };
+  std::error_code ignored;
+  for (const std::string& path : {user_config_path(get), std::string("hanlin.toml")}) {
+    if (!path.empty() && fs::exists(path, ignored)) HANLIN_TRY(load_file(config, path));
+  }
+  if (!config_path.empty()) HANLIN_TRY(load_file(config, config_path));
+  return config.fields.load_environment(get);
+}
+
+std::pair<std::string, std::string> split_model_argument(const std::string& argument) {
+  const size_t equals = argument.find('=');
+  // A path or URL may hold '=' too: an alias has no slash in front of it.
+  if (equals == std::string::npos || equals == 0 || argument.find('/') < equals) return {"", argument};
+  return {argument.substr(0, equals), argument.substr(equals + 1)};
+}
+
+std::string config_table(const FieldSet& fields) {
+  size_t name_width = 0, value_width = 0;
+  const auto shown = [](const Field& field) {
+    const std::string text = field.text();
+    return text.empty() ? std::string("-") : field.is_secret() ? std::string("***") : text;
+  };
+  for (const Field& field : fields.fields()) {
+    name_width = std::max(name_width, field.name().size());
+    value_width = std::max(value_width, shown(field).size());
+  }
+  value_width = std::min<size_t>(value_width, 48);
+  std::string table, section;
+  for (const Field& field : fields.fields()) {
+    if (field.section() != section) {
+      section = field.section();
+      table += fmt::format("{}{}\n", table.empty() ? "" : "\n", section);
+    }
+    const std::string from = field.source() == Source::kDefault ? "default" : fmt::format("{} {}", source_name(field.source()), field.origin());
+    table += fmt::format("  {:<{}}  {:<{}}  {}\n", field.name(), name_width, shown(field), value_width, from);
+  }
+  return table;
+}
+
+}  // namespace hanlin::app
