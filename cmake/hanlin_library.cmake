@@ -5,7 +5,7 @@
 #   DEPS          libraries whose headers our headers need (hanlin libraries by their short name, others by target)
 #   PRIVATE_DEPS  libraries that only our sources need
 #   TESTS         GoogleTest sources; together they become the binary <name>_test and the CTest test <name>
-#   FUZZ          libFuzzer sources; each becomes a binary named after its file (clang, -DHANLIN_FUZZ=ON)
+#   FUZZ          libFuzzer sources; each becomes a binary named after its file, and part of the target `fuzzers` (clang, -DHANLIN_FUZZ=ON)
 function(_hanlin_resolve out)
   set(resolved "")
   foreach(dep IN LISTS ARGN)
@@ -28,6 +28,10 @@ if(HANLIN_SANITIZE)
   target_link_options(hanlin_options INTERFACE -fsanitize=${HANLIN_SANITIZE})
 endif()
 
+if(HANLIN_FUZZ)
+  add_custom_target(fuzzers)  # builds all of them, into <build>/fuzz
+endif()
+
 function(hanlin_library)
   cmake_parse_arguments(L "" "NAME" "SRCS;DEPS;PRIVATE_DEPS;TESTS;FUZZ" ${ARGN})
   _hanlin_resolve(deps ${L_DEPS})
@@ -47,6 +51,8 @@ function(hanlin_library)
       target_link_libraries(${fuzzer} PRIVATE hanlin_${L_NAME})
       target_compile_options(${fuzzer} PRIVATE -fsanitize=fuzzer)
       target_link_options(${fuzzer} PRIVATE -fsanitize=fuzzer)
+      set_target_properties(${fuzzer} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+      add_dependencies(fuzzers ${fuzzer})
     endforeach()
   endif()
 endfunction()
