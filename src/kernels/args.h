@@ -59,7 +59,7 @@ struct GemmArgs {
 };
 
 // Bytes of scratch that any gemm of inner size k may use.
-inline size_t gemm_scratch_bytes(int64_t k) { return (size_t)(k + 64) * 16 * 4 + 65536; }
+static inline size_t gemm_scratch_bytes(int64_t k) { return (size_t)(k + 64) * 16 * 4 + 65536; }
 
 // ------------------------------------------------------------------------------------------------------- attention
 
@@ -69,7 +69,7 @@ constexpr int kKvBlock = 32;  // B: tokens of one KV block
 //   kF32:  keys [E][B], values [B][E], float
 //   kBF16: keys [E/2][B][2], values [B/2][E][2]: the pair order of the bf16 dot product and of an AMX tile
 enum class KvType : uint8_t { kF32, kBF16 };
-inline int64_t kv_block_bytes(KvType type, int64_t head_dim) { return head_dim * kKvBlock * (type == KvType::kF32 ? 4 : 2); }
+static inline int64_t kv_block_bytes(KvType type, int64_t head_dim) { return head_dim * kKvBlock * (type == KvType::kF32 ? 4 : 2); }
 
 // Online-softmax attention of a tile of queries against one kv head.
 // Query (t, h) stands at position first_position + t and sees key j iff kv_begin <= j < kv_end and
@@ -96,7 +96,7 @@ struct AttentionArgs {
   int64_t ldo;
   void* scratch;
 };
-inline size_t attention_scratch_bytes(int64_t n_queries, int64_t head_dim) {
+static inline size_t attention_scratch_bytes(int64_t n_queries, int64_t head_dim) {
   return (size_t)((n_queries + 16) * (head_dim + 3 * kKvBlock + 8 + 64) * 4 + 4096);
 }
 

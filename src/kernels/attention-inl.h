@@ -1,0 +1,101 @@
+// Online-softmax attention, written once over lanes (Milakov & Gimelshein 2018; the tiling of FlashAttention). Compiled at
+// the levels that have no hand-written version.
+//   Per query: running maximum, running sum and an output row in scratch. Per block of 32 keys: scores, mask where the
+//   block's edge needs one, new maximum, weights, output * correction + weights * values. All sums are f32.
+#pragma once
+
+#include "kernels/generic-inl.h"
+
+namespace hanlin::kernels {
+namespace {
+
+// Keys [begin, end) that the query at `position` sees.
+inline void visible_keys(const AttentionArgs& args, int64_t position, int64_t* begin, int64_t* end) {
+  *begin = args.kv_begin;
+  *end = args.kv_end;
+  if (args.causal) {
+    if (position + 1 < *end) *end = position + 1;
+    if (args.window > 0 && position - args.window + 1 > *begin) *begin = position - args.window + 1;
+  } else if (args.window > 0) {
+    if (position - args.window > *begin) *begin = position - args.window;
+    if (position + args.window + 1 < *end) *end = position + args.window + 1;
+  }
+}
+
+inline void block_scores(KvType type, const float* q, const uint8_t* block, int head_dim, float* scores) {
+  float acc[kKvBlock] = {0};
+  if (type == KvType::kF32) {
+    const float* keys = (const float*)block;
+    for (int e = 0; e < head_dim; ++e) {
+      for (int j = 0; j < kKvBlock; ++j) acc[j] += q[e] * keys[e * kKvBlock + j];
+    }
+  } else {
+    const uint32_t* keys = (const uint32_t*)block;  // two bf16: e in the low half, e + 1 in the high half
+    for (int e = 0; e < head_dim; e += 2) {
+      for (int j = 0; j < kKvBlock; ++j) {
+        const uint32_t pair = keys[e / 2 * kKvBlock + j];
+        acc[j] += q[e] * bits_to_float(pair << 16);
+        acc[j] += q[e + 1] * bits_to_float(pair & 0xffff0000u);
+      }
+    }
+  }
+  memcpy(scores, acc, sizeof acc);
+}
+
+// Adds the values of tokens [from, to) only: slots that nobody wrote may hold anything, even NaN.
+inline void add_values(KvType type, const float* weights, const uint8_t* block, int head_dim, int from, int to,
+                       float correction, float* out) {
+  for (int e = 0; e < head_dim; ++e) out[e] *= correction;
+  for (int j = from; j < to; ++j) {
+    if (type == KvType::kF32) {
+      const float* values = (const float*)block + j * head_dim;
+      for (int e = 0; e < head_dim; ++e) out[e] += weights[j] * values[e];
+    } else {
+      const uint32_t* pairs = (const uint32_t*)block + j / 2 * head_dim;
+      const int shift = j % 2 ? 0 : 16;
+      for (int e = 0; e < head_dim; ++e) out[e] += weights[j] * bits_to_float(pairs[e] << shift & 0xffff0000u);
+    }
+  }
+}
+
+void attention(const AttentionArgs& args) {
+  float* acc = (float*)args.scratch;  // [E]
+  for (int t = 0; t < args.n_tokens; ++t) {
+    int64_t begin, end;
+    visible_keys(args, args.first_position + t, &begin, &end);
+    for (int h = 0; h < args.n_heads; ++h) {
+      const float* q = args.q + t * args.ldq + (int64_t)h * args.head_dim;
+      float* out = args.out + t * args.ldo + (int64_t)h * args.head_dim;
+      float maximum = -FLT_MAX, sum = 0;
+      memset(acc, 0, (size_t)args.head_dim * 4);
+      for (int64_t first = begin / kKvBlock * kKvBlock; first < end; first += kKvBlock) {
+        const int64_t b = first / kKvBlock;
+        float s[kKvBlock];
+        block_scores(args.kv_type, q, args.k_blocks[b], args.head_dim, s);
+        for (int j = 0; j < kKvBlock; ++j) s[j] *= args.scale;
+        if (args.softcap > 0) {
+          for (int j = 0; j < kKvBlock; ++j) s[j] = args.softcap * tanh_lane(s[j] / args.softcap);
+        }
+        const int from = begin > first ? (int)(begin - first) : 0;
+        const int to = end - first < kKvBlock ? (int)(end - first) : kKvBlock;
+        float highest = maximum;
+        for (int j = 0; j < kKvBlock; ++j) {
+          if (j < from || j >= to) s[j] = -INFINITY;
+          highest = s[j] > highest ? s[j] : highest;
+        }
+        const float correction = exp_lane(maximum - highest);
+        float block_sum = 0;
+        for (int j = 0; j < kKvBlock; ++j) s[j] = exp_lane(s[j] - highest);
+        for (int j = 0; j < kKvBlock; ++j) block_sum += s[j];
+        sum = sum * correction + block_sum;
+        maximum = highest;
+        add_values(args.kv_type, s, args.v_blocks[b], args.head_dim, from, to, correction, acc);
+      }
+      const float factor = sum > 0 ? 1.0f / sum : 0.0f;
+      for (int e = 0; e < args.head_dim; ++e) out[e] = acc[e] * factor;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace hanlin::kernels

@@ -1,0 +1,181 @@
+#include "kernels/test_util.h"
+
+namespace hanlin::kernels::testing {
+namespace {
+
+struct Case {
+  int n_tokens, n_heads, head_dim;
+  int64_t first_position, kv_begin, kv_end;
+  bool causal;
+  int64_t window;
+  float softcap;
+};
+
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << "tokens " << c.n_tokens << " heads " << c.n_heads << " dim " << c.head_dim << " first " << c.first_position << " kv " << c.kv_begin
+       << "-" << c.kv_end << (c.causal ? " causal" : "") << " window " << c.window << " softcap " << c.softcap;
+}
+
+bool sees(const Case& c, int t, int64_t j) {
+  const int64_t position = c.first_position + t;
+  if (j < c.kv_begin || j >= c.kv_end) return false;
+  if (c.causal) return j <= position && (c.window <= 0 || j > position - c.window);
+  return c.window <= 0 || std::llabs(j - position) <= c.window;
+}
+
+// Blocks start as NaN: a kernel must not let a slot that nobody wrote reach a result.
+struct Cache {
+  Cache(const KernelTable& table, KvType type, const Case& c, uint32_t seed)
+      : n_blocks((c.kv_end + kKvBlock - 1) / kKvBlock), keys(random_floats(c.kv_end * c.head_dim, seed)),
+        values(random_floats(c.kv_end * c.head_dim, seed + 1)), bytes(2 * n_blocks * kv_block_bytes(type, c.head_dim) + 64) {
+    std::memset(bytes.data(), 0xff, bytes.size());
+    const int64_t block = kv_block_bytes(type, c.head_dim);
+    for (int64_t b = 0; b < n_blocks; ++b) {
+      k_blocks.push_back(bytes.data() + 2 * b * block);
+      v_blocks.push_back(bytes.data() + (2 * b + 1) * block);
+    }
+    for (int64_t j = c.kv_begin; j < c.kv_end; ++j) {
+      table.kv_write(type, &keys[j * c.head_dim], &values[j * c.head_dim], c.head_dim, (int)(j % kKvBlock),
+                     const_cast<uint8_t*>(k_blocks[j / kKvBlock]), const_cast<uint8_t*>(v_blocks[j / kKvBlock]));
+    }
+    if (type == KvType::kBF16) {
+      for (auto* list : {&keys, &values}) {
+        for (float& v : *list) v = round_bf16(v);
+      }
+    }
+  }
+  static float round_bf16(float v) {
+    uint32_t bits;
+    std::memcpy(&bits, &v, 4);
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
+    std::memcpy(&v, &bits, 4);
+    return v;
+  }
+  int64_t n_blocks;
+  std::vector<float> keys, values;
+  Buffer<uint8_t> bytes;
+  std::vector<const uint8_t*> k_blocks, v_blocks;
+};
+
+class Attention : public ::testing::TestWithParam<std::tuple<Isa, KvType>> {};
+
+void run_case(const KernelTable& table, KvType type, const Case& c) {
+  SCOPED_TRACE(::testing::PrintToString(c));
+  const Cache cache(table, type, c, 31);
+  const int64_t width = (int64_t)c.n_heads * c.head_dim, ldq = width + 6, ldo = width + 2;
+  const auto q = random_floats(c.n_tokens * ldq, 33, c.softcap > 0 ? 3.0f : 1.0f);
+  std::vector<float> out(c.n_tokens * ldo, 777.0f);
+  Buffer<uint8_t> scratch(attention_scratch_bytes(c.n_tokens * c.n_heads, c.head_dim));
+  const float scale = 1.0f / std::sqrt((float)c.head_dim);
+  const AttentionArgs args = {type, c.causal, c.n_tokens, c.n_heads, c.head_dim, c.first_position, c.kv_begin, c.kv_end, c.window, scale,
+                              c.softcap, q.data(), ldq, cache.k_blocks.data(), cache.v_blocks.data(), out.data(), ldo, scratch.data()};
+  table.attention(args);
+  for (int t = 0; t < c.n_tokens; ++t) {
+    for (int h = 0; h < c.n_heads; ++h) {
+      const float* query = &q[t * ldq + h * c.head_dim];
+      std::vector<double> expected(c.head_dim, 0.0);
+      double total = 0, highest = -1e300;
+      std::vector<double> scores(c.kv_end, 0.0);
+      for (int64_t j = 0; j < c.kv_end; ++j) {
+        if (!sees(c, t, j)) continue;
+        double s = 0;
+        for (int e = 0; e < c.head_dim; ++e) s += (double)query[e] * cache.keys[j * c.head_dim + e];
+        s *= scale;
+        if (c.softcap > 0) s = c.softcap * std::tanh(s / c.softcap);
+        scores[j] = s;
+        highest = std::max(highest, s);
+      }
+      for (int64_t j = 0; j < c.kv_end; ++j) {
+        if (!sees(c, t, j)) continue;
+        const double p = std::exp(scores[j] - highest);
+        total += p;
+        for (int e = 0; e < c.head_dim; ++e) expected[e] += p * cache.values[j * c.head_dim + e];
+      }
+      for (int e = 0; e < c.head_dim; ++e) {
+        const double value = total > 0 ? expected[e] / total : 0;
+        ASSERT_NEAR(out[t * ldo + h * c.head_dim + e], value, 1e-5) << "token " << t << " head " << h << " e " << e;
+      }
+    }
+    for (int64_t i = width; i < ldo; ++i) ASSERT_EQ(out[t * ldo + i], 777.0f) << "written outside";
+  }
+}
+
+const Case kCases[] = {
+    {1, 1, 64, 0, 0, 1, true, 0, 0},         {1, 3, 64, 70, 0, 71, true, 0, 0},      {1, 4, 128, 200, 0, 201, true, 0, 0},
+    {1, 8, 96, 31, 0, 32, true, 0, 0},       {1, 7, 256, 32, 0, 33, true, 0, 0},     {16, 3, 64, 0, 0, 16, true, 0, 0},
+    {16, 2, 64, 50, 0, 66, true, 0, 0},      {33, 1, 80, 5, 0, 38, true, 0, 0},      {9, 5, 18, 40, 0, 49, true, 0, 0},
+    {5, 2, 2, 60, 0, 65, true, 0, 0},        {7, 4, 32, 90, 0, 97, true, 20, 0},     {40, 2, 64, 90, 0, 130, true, 33, 0},
+    {1, 2, 64, 300, 0, 301, true, 64, 0},    {1, 2, 64, 300, 224, 301, true, 64, 0}, {12, 2, 64, 0, 0, 12, false, 0, 0},
+    {50, 1, 32, 0, 0, 50, false, 8, 0},      {45, 3, 64, 0, 0, 45, false, 0, 0},     {70, 2, 24, 0, 0, 70, false, 16, 0},
+    {4, 4, 64, 64, 0, 68, true, 0, 30.0f},   {1, 4, 256, 100, 0, 101, true, 0, 50.0f}, {3, 2, 64, 10, 40, 80, true, 0, 0},
+    {20, 9, 64, 100, 0, 120, true, 0, 0},    {1, 14, 64, 1000, 0, 1001, true, 0, 0}, {2, 3, 130, 40, 0, 42, true, 0, 0},
+};
+
+TEST_P(Attention, AgreesWithDouble) {
+  const auto [isa, type] = GetParam();
+  ASSERT_EQ(kernel_table(isa).isa, isa);
+  for (const Case& c : kCases) run_case(kernel_table(isa), type, c);
+}
+
+TEST_P(Attention, AQueryThatSeesNothingIsZero) {
+  const auto [isa, type] = GetParam();
+  // Positions 10 to 12, keys 40 to 79, causal: nobody sees anything. Covered by run_case, and here for an empty range.
+  std::vector<float> q(64, 1.0f), out(64, 5.0f);
+  Buffer<uint8_t> scratch(attention_scratch_bytes(1, 64));
+  const AttentionArgs args = {type, true, 1, 1, 64, 0, 0, 0, 0, 1.0f, 0, q.data(), 64, nullptr, nullptr, out.data(), 64, scratch.data()};
+  kernel_table(isa).attention(args);
+  for (float v : out) ASSERT_EQ(v, 0.0f);
+}
+
+// A token's result is the same to the bit alone and inside a tile of tokens.
+TEST_P(Attention, TokensDoNotDependOnTheTile) {
+  const auto [isa, type] = GetParam();
+  const Case c = {21, 3, 64, 100, 0, 121, true, 0, 0};
+  const Cache cache(kernel_table(isa), type, c, 51);
+  const int64_t width = c.n_heads * c.head_dim;
+  const auto q = random_floats(c.n_tokens * width, 53);
+  std::vector<float> tile(c.n_tokens * width), alone(width);
+  Buffer<uint8_t> scratch(attention_scratch_bytes(c.n_tokens * c.n_heads, c.head_dim));
+  AttentionArgs args = {type, true, c.n_tokens, c.n_heads, c.head_dim, c.first_position, 0, c.kv_end, 0, 0.125f, 0, q.data(), width,
+                        cache.k_blocks.data(), cache.v_blocks.data(), tile.data(), width, scratch.data()};
+  kernel_table(isa).attention(args);
+  for (int t = 0; t < c.n_tokens; ++t) {
+    args.n_tokens = 1;
+    args.first_position = c.first_position + t;
+    args.kv_end = args.first_position + 1;
+    args.q = q.data() + t * width;
+    args.out = alone.data();
+    kernel_table(isa).attention(args);
+    for (int64_t i = 0; i < width; ++i) ASSERT_EQ(alone[i], tile[t * width + i]) << "token " << t << " value " << i;
+  }
+}
+
+TEST_P(Attention, KvWritePutsValuesWhereTheLayoutSays) {
+  const auto [isa, type] = GetParam();
+  const int64_t dim = 66;
+  const auto k = random_floats(dim, 1), v = random_floats(dim, 2);
+  for (int slot : {0, 1, 17, 31}) {
+    Buffer<uint8_t> kb(kv_block_bytes(type, dim)), vb(kv_block_bytes(type, dim));
+    kernel_table(isa).kv_write(type, k.data(), v.data(), dim, slot, kb.data(), vb.data());
+    for (int64_t e = 0; e < dim; ++e) {
+      if (type == KvType::kF32) {
+        ASSERT_EQ(reinterpret_cast<float*>(kb.data())[e * kKvBlock + slot], k[e]);
+        ASSERT_EQ(reinterpret_cast<float*>(vb.data())[slot * dim + e], v[e]);
+      } else {
+        const auto* keys = reinterpret_cast<uint16_t*>(kb.data());
+        const auto* values = reinterpret_cast<uint16_t*>(vb.data());
+        ASSERT_EQ(bf16_to_double(keys[(e / 2 * kKvBlock + slot) * 2 + e % 2]), Cache::round_bf16(k[e]));
+        ASSERT_EQ(bf16_to_double(values[(slot / 2 * dim + e) * 2 + slot % 2]), Cache::round_bf16(v[e]));
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Levels, Attention,
+                         ::testing::Combine(::testing::ValuesIn(supported_isas()), ::testing::Values(KvType::kF32, KvType::kBF16)),
+                         [](const auto& info) {
+                           return std::string(isa_name(std::get<0>(info.param))) + (std::get<1>(info.param) == KvType::kF32 ? "_f32" : "_bf16");
+                         });
+
+}  // namespace
+}  // namespace hanlin::kernels::testing

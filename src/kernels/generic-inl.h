@@ -1,0 +1,285 @@
+// The element-wise kernels, written once and compiled at every level: plain loops over lanes that the compiler turns into
+// that level's vectors. Include it inside no namespace, from one source of a level; everything has internal linkage.
+//   Alignment: none. Tails: the same loop with fewer lanes. Errors: exp, tanh and erfc about 2e-7 relative.
+#pragma once
+
+#include <float.h>
+#include <immintrin.h>
+#include <math.h>
+#include <string.h>
+
+#include "kernels/args.h"
+#include "kernels/layout.h"
+
+namespace hanlin::kernels {
+namespace {
+
+constexpr int kLanes = 16;
+
+inline __attribute__((always_inline)) float bits_to_float(uint32_t bits) {
+  float value;
+  memcpy(&value, &bits, 4);
+  return value;
+}
+
+inline __attribute__((always_inline)) uint32_t float_to_bits(float value) {
+  uint32_t bits;
+  memcpy(&bits, &value, 4);
+  return bits;
+}
+
+inline float bf16_value(uint16_t bits) { return bits_to_float((uint32_t)bits << 16); }
+
+// Nearest even; a NaN stays one.
+inline uint16_t to_bf16(float value) {
+  const uint32_t bits = float_to_bits(value);
+  if (value != value) return (uint16_t)(bits >> 16 | 0x40);
+  return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+inline float f16_value(uint16_t bits) {
+  const uint32_t sign = (uint32_t)(bits & 0x8000) << 16, magnitude = bits & 0x7fff;
+  if (magnitude >= 0x7c00) return bits_to_float(sign | 0x7f800000 | (magnitude & 0x3ff) << 13);
+  // The exponent is moved by a multiplication, which makes subnormals right as well.
+  return bits_to_float(sign | float_to_bits(bits_to_float(magnitude << 13) * 0x1p112f));
+}
+
+// e^x: 2^n * e^r with |r| <= ln 2 / 2 (Cody-Waite reduction, Taylor to r^7). Underflows to 0, overflows to infinity.
+inline __attribute__((always_inline)) float exp_lane(float x) {
+  const float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
+  x = x < -104.0f ? -104.0f : x;
+  x = x > 89.0f ? 89.0f : x;
+  const float shifted = x * 1.44269504f + kMagic;
+  const float n = shifted - kMagic;
+  const float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
+  float p = 1.98412698e-4f;
+  p = p * r + 1.38888889e-3f;
+  p = p * r + 8.33333333e-3f;
+  p = p * r + 4.16666667e-2f;
+  p = p * r + 1.66666667e-1f;
+  p = p * r + 0.5f;
+  p = p * r * r + r + 1.0f;
+  // Two factors, because 2^n alone leaves the exponent range at both ends.
+  const int32_t i = (int32_t)(float_to_bits(shifted) - float_to_bits(kMagic));
+  const int32_t half = i >> 1;
+  return p * bits_to_float((uint32_t)(half + 127) << 23) * bits_to_float((uint32_t)(i - half + 127) << 23);
+}
+
+// tanh: odd Taylor polynomial below 0.45, (1 - e) / (1 + e) with e = exp(-2 |x|) above.
+inline __attribute__((always_inline)) float tanh_lane(float x) {
+  const float a = fabsf(x), x2 = x * x;
+  float p = -1.45583438e-3f;
+  p = p * x2 + 3.59212803e-3f;
+  p = p * x2 + -8.86323552e-3f;
+  p = p * x2 + 2.18694885e-2f;
+  p = p * x2 + -5.39682540e-2f;
+  p = p * x2 + 1.33333333e-1f;
+  p = p * x2 + -3.33333333e-1f;
+  const float small = x + x * x2 * p;
+  const float e = exp_lane(-2.0f * a);
+  const float large = copysignf((1.0f - e) / (1.0f + e), x);
+  return a < 0.45f ? small : large;
+}
+
+// erfc of z >= 0: t * exp(-z^2 + P(t)), t = 2 / (2 + z) (Numerical Recipes, erfcc).
+inline __attribute__((always_inline)) float erfc_lane(float z) {
+  const float t = 1.0f / (1.0f + 0.5f * z);
+  float p = 0.17087277f;
+  p = p * t - 0.82215223f;
+  p = p * t + 1.48851587f;
+  p = p * t - 1.13520398f;
+  p = p * t + 0.27886807f;
+  p = p * t - 0.18628806f;
+  p = p * t + 0.09678418f;
+  p = p * t + 0.37409196f;
+  p = p * t + 1.00002368f;
+  p = p * t - 1.26551223f;
+  return t * exp_lane(p - z * z);
+}
+
+inline __attribute__((always_inline)) float silu_lane(float x) { return x / (1.0f + exp_lane(-x)); }
+
+// x * (1 + tanh(u)) / 2 = x / (1 + exp(-2u)), u = sqrt(2 / pi) * (x + 0.044715 x^3).
+inline __attribute__((always_inline)) float gelu_tanh_lane(float x) {
+  const float u = 0.797884561f * (x + 0.044715f * x * x * x);
+  return x / (1.0f + exp_lane(-2.0f * u));
+}
+
+// x * erfc(-x / sqrt 2) / 2, which keeps its relative precision for negative x.
+inline __attribute__((always_inline)) float gelu_erf_lane(float x) {
+  const float tail = 0.5f * erfc_lane(fabsf(x) * 0.707106781f);
+  return x * (x > 0.0f ? 1.0f - tail : tail);
+}
+
+// Sums of lanes, in a fixed order: the result does not depend on the vector width.
+inline float sum_lanes(const float* lanes) {
+  double sum = 0;
+  for (int i = 0; i < kLanes; ++i) sum += lanes[i];
+  return (float)sum;
+}
+
+template <float (*kFunction)(float)>
+inline __attribute__((always_inline)) void activate_mul(const float* gate, const float* up, int64_t n, float* y) {
+  if (up) {
+    for (int64_t i = 0; i < n; ++i) y[i] = kFunction(gate[i]) * up[i];
+  } else {
+    for (int64_t i = 0; i < n; ++i) y[i] = kFunction(gate[i]);
+  }
+}
+
+// ------------------------------------------------------------------------------------------------- the table's entries
+
+void silu_mul(const float* gate, const float* up, int64_t n, float* y) { activate_mul<silu_lane>(gate, up, n, y); }
+void gelu_tanh_mul(const float* gate, const float* up, int64_t n, float* y) { activate_mul<gelu_tanh_lane>(gate, up, n, y); }
+void gelu_erf_mul(const float* gate, const float* up, int64_t n, float* y) { activate_mul<gelu_erf_lane>(gate, up, n, y); }
+
+void add(const float* a, const float* b, int64_t n, float* y) {
+  for (int64_t i = 0; i < n; ++i) y[i] = a[i] + b[i];
+}
+
+float dot(const float* a, const float* b, int64_t n) {
+  float lanes[kLanes] = {0};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (int j = 0; j < kLanes; ++j) lanes[j] += a[i + j] * b[i + j];
+  }
+  for (int j = 0; i < n; ++i, ++j) lanes[j] += a[i] * b[i];
+  return sum_lanes(lanes);
+}
+
+float max_value(const float* x, int64_t n) {
+  float lanes[kLanes];
+  for (int j = 0; j < kLanes; ++j) lanes[j] = x[0];
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (int j = 0; j < kLanes; ++j) lanes[j] = x[i + j] > lanes[j] ? x[i + j] : lanes[j];
+  }
+  for (; i < n; ++i) lanes[0] = x[i] > lanes[0] ? x[i] : lanes[0];
+  for (int j = 1; j < kLanes; ++j) lanes[0] = lanes[j] > lanes[0] ? lanes[j] : lanes[0];
+  return lanes[0];
+}
+
+double sum_exp(const float* x, int64_t n, float shift) {
+  double lanes[kLanes] = {0};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    float e[kLanes];
+    for (int j = 0; j < kLanes; ++j) e[j] = exp_lane(x[i + j] - shift);
+    for (int j = 0; j < kLanes; ++j) lanes[j] += e[j];
+  }
+  for (int j = 0; i < n; ++i, ++j) lanes[j] += exp_lane(x[i] - shift);
+  double sum = 0;
+  for (int j = 0; j < kLanes; ++j) sum += lanes[j];
+  return sum;
+}
+
+void rms_norm(const float* x, const float* weight, float weight_offset, float eps, int64_t d, float* y) {
+  const float mean = dot(x, x, d) / (float)d;
+  const float factor = 1.0f / sqrtf(mean + eps);
+  for (int64_t i = 0; i < d; ++i) y[i] = x[i] * factor * (weight[i] + weight_offset);
+}
+
+void layer_norm(const float* x, const float* weight, const float* bias, float eps, int64_t d, float* y) {
+  float lanes[kLanes] = {0};
+  int64_t i = 0;
+  for (; i + kLanes <= d; i += kLanes) {
+    for (int j = 0; j < kLanes; ++j) lanes[j] += x[i + j];
+  }
+  for (int j = 0; i < d; ++i, ++j) lanes[j] += x[i];
+  const float mean = sum_lanes(lanes) / (float)d;
+  memset(lanes, 0, sizeof lanes);
+  for (i = 0; i + kLanes <= d; i += kLanes) {
+    for (int j = 0; j < kLanes; ++j) lanes[j] += (x[i + j] - mean) * (x[i + j] - mean);
+  }
+  for (int j = 0; i < d; ++i, ++j) lanes[j] += (x[i] - mean) * (x[i] - mean);
+  const float factor = 1.0f / sqrtf(sum_lanes(lanes) / (float)d + eps);
+  if (weight && bias) {
+    for (i = 0; i < d; ++i) y[i] = (x[i] - mean) * factor * weight[i] + bias[i];
+  } else if (weight) {
+    for (i = 0; i < d; ++i) y[i] = (x[i] - mean) * factor * weight[i];
+  } else {
+    for (i = 0; i < d; ++i) y[i] = (x[i] - mean) * factor + (bias ? bias[i] : 0.0f);
+  }
+}
+
+void rope(float* x, const float* cos, const float* sin, int64_t n_rot, bool neox) {
+  const int64_t half = n_rot / 2;
+  if (neox) {
+    float* low = x;
+    float* high = x + half;
+    for (int64_t i = 0; i < half; ++i) {
+      const float a = low[i], b = high[i];
+      low[i] = a * cos[i] - b * sin[i];
+      high[i] = a * sin[i] + b * cos[i];
+    }
+  } else {
+    for (int64_t i = 0; i < half; ++i) {
+      const float a = x[2 * i], b = x[2 * i + 1];
+      x[2 * i] = a * cos[i] - b * sin[i];
+      x[2 * i + 1] = a * sin[i] + b * cos[i];
+    }
+  }
+}
+
+void kv_write(KvType type, const float* k, const float* v, int64_t head_dim, int slot, uint8_t* k_block, uint8_t* v_block) {
+  if (type == KvType::kF32) {
+    float* keys = (float*)k_block;
+    float* values = (float*)v_block + (int64_t)slot * head_dim;
+    for (int64_t e = 0; e < head_dim; ++e) keys[e * kKvBlock + slot] = k[e];
+    memcpy(values, v, (size_t)head_dim * 4);
+    return;
+  }
+  uint16_t* keys = (uint16_t*)k_block;
+  uint16_t* values = (uint16_t*)v_block + (int64_t)(slot / 2) * head_dim * 2 + slot % 2;
+  for (int64_t e = 0; e < head_dim; ++e) {
+    keys[(e / 2 * kKvBlock + slot) * 2 + e % 2] = to_bf16(k[e]);
+    values[e * 2] = to_bf16(v[e]);
+  }
+}
+
+// Groups whose largest value is below 1e-35 count as zeros: 127 / amax would leave the float range.
+void quantize_rows(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t* q, float* scale, int32_t* sum) {
+  for (int64_t row = 0; row < m; ++row) {
+    for (int64_t g = 0; g < k / kGroup; ++g) {
+      const float* in = x + row * ldx + g * kGroup;
+      int8_t* out = q + row * k + g * kGroup;
+      float clean[kGroup], amax = 0;
+      for (int i = 0; i < kGroup; ++i) clean[i] = in[i] == in[i] ? in[i] : 0.0f;
+      for (int i = 0; i < kGroup; ++i) amax = fabsf(clean[i]) > amax ? fabsf(clean[i]) : amax;
+      amax = amax > FLT_MAX ? FLT_MAX : amax;
+      const bool zero = amax < 1e-35f;
+      const float inverse = zero ? 0.0f : 127.0f / amax;
+      scale[row * (k / kGroup) + g] = zero ? 0.0f : amax / 127.0f;
+      int32_t sums[2] = {0, 0};
+      for (int i = 0; i < kGroup; ++i) {
+        float v = clean[i] * inverse;
+        v = v > 127.0f ? 127.0f : v;
+        v = v < -127.0f ? -127.0f : v;
+        const float rounded = v + 12582912.0f;  // 1.5 * 2^23: to nearest even in the low bits
+        const int32_t value = (int32_t)(float_to_bits(rounded) - float_to_bits(12582912.0f));
+        out[i] = (int8_t)value;
+        sums[i / 16] += value;
+      }
+      sum[row * (k / 16) + 2 * g] = sums[0];
+      sum[row * (k / 16) + 2 * g + 1] = sums[1];
+    }
+  }
+}
+
+void fill_generic(KernelTable& table) {
+  table.quantize_rows = quantize_rows;
+  table.kv_write = kv_write;
+  table.rms_norm = rms_norm;
+  table.layer_norm = layer_norm;
+  table.rope = rope;
+  table.add = add;
+  table.silu_mul = silu_mul;
+  table.gelu_tanh_mul = gelu_tanh_mul;
+  table.gelu_erf_mul = gelu_erf_mul;
+  table.max_value = max_value;
+  table.sum_exp = sum_exp;
+  table.dot = dot;
+}
+
+}  // namespace
+}  // namespace hanlin::kernels

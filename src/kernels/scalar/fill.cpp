@@ -1,0 +1,81 @@
+// The scalar level: plain code for any x86-64, and what the other levels fall back to.
+#include "kernels/fill.h"
+
+#include "kernels/attention-inl.h"
+#include "kernels/decode-inl.h"
+
+namespace hanlin::kernels {
+namespace {
+
+constexpr int kRows = 8;  // rows of activations that share one unpacked group
+
+void store_row(const GemmArgs& args, int64_t row, int64_t panel, const float* sums) {
+  const int n_outputs = panel_outputs(*args.w, panel);
+  float* y = args.y + row * args.ldy + panel * kPanelRows;
+  for (int n = 0; n < n_outputs; ++n) y[n] = sums[n] + (args.bias ? args.bias[panel * kPanelRows + n] : 0.0f);
+}
+
+// y += x_scale * (scale * sum (q * (u - zero)) - min * sum q): the inner sums are exact integers.
+void group_rows(const GemmArgs& args, const Layout& layout, const Group& group, int64_t g, int64_t row, int n_rows,
+                float (*acc)[kPanelRows]) {
+  const int64_t k = args.w->k;
+  for (int r = 0; r < n_rows; ++r) {
+    const int8_t* q = args.xq.q + (row + r) * k + g * kGroup;
+    const int32_t* q_sum = args.xq.sum + (row + r) * (k / 16) + 2 * g;
+    const float x_scale = args.xq.scale[(row + r) * (k / kGroup) + g];
+    for (int sub = 0; sub < 2; ++sub) {
+      int32_t sums[kPanelRows];
+      for (int n = 0; n < kPanelRows; ++n) sums[n] = -layout.zero * q_sum[sub];
+      for (int s = 4 * sub; s < 4 * sub + 4; ++s) {
+        for (int n = 0; n < kPanelRows; ++n) {
+          for (int j = 0; j < 4; ++j) sums[n] += group.step[s][4 * n + j] * q[4 * s + j];
+        }
+      }
+      for (int n = 0; n < kPanelRows; ++n) {
+        acc[r][n] += x_scale * (group.scale[sub][n] * (float)sums[n] - group.min[sub][n] * (float)q_sum[sub]);
+      }
+    }
+  }
+}
+
+void gemm_int8(const GemmArgs& args) {
+  const Layout layout = layout_of(args.w->format);
+  Group group;
+  for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
+    for (int64_t row = 0; row < args.m; row += kRows) {
+      const int n_rows = (int)(args.m - row < kRows ? args.m - row : kRows);
+      float acc[kRows][kPanelRows] = {{0}};
+      for (int64_t g = 0; g < args.w->k / kGroup; ++g) {
+        read_group(*args.w, layout, panel, g, &group);
+        group_rows(args, layout, group, g, row, n_rows, acc);
+      }
+      for (int r = 0; r < n_rows; ++r) store_row(args, row + r, panel, acc[r]);
+    }
+  }
+}
+
+void gemm_f32(const GemmArgs& args) {
+  for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
+    const float* w = expand_panel(*args.w, panel, (float*)args.scratch);
+    for (int64_t row = 0; row < args.m; ++row) {
+      const float* x = args.x + row * args.ldx;
+      float acc[kPanelRows] = {0};
+      for (int64_t k = 0; k < args.w->k; ++k) {
+        for (int n = 0; n < kPanelRows; ++n) acc[n] += x[k] * w[k * kPanelRows + n];
+      }
+      store_row(args, row, panel, acc);
+    }
+  }
+}
+
+}  // namespace
+
+void fill_scalar(KernelTable& table) {
+  table.isa = Isa::kScalar;
+  fill_generic(table);
+  table.gemm_int8 = gemm_int8;
+  table.gemm_f32 = gemm_f32;
+  table.attention = attention;
+}
+
+}  // namespace hanlin::kernels
