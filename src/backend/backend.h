@@ -1,0 +1,111 @@
+// The one virtual seam to hardware. A backend owns device memory (weights, KV cache) and runs the operations of ops/ on it.
+//
+// Letters: T tokens, D model, N outputs, K inputs, H query heads, G kv heads, E head size, V vocabulary.
+// All functions are called from one thread (the model's engine thread); they return when the result is there.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+#include "tensor/dtype.h"
+#include "tensor/tensor_view.h"
+
+namespace hanlin {
+
+// How matrix products treat activations.
+//   kAuto: rounded to int8 in groups of 32 where the weight is quantised; f32 where it is a float
+//   kF32:  always f32: the reference, several times slower on quantised weights
+enum class Activations { kAuto, kF32 };
+enum class KvDType { kBF16, kF32 };
+enum class Activation { kSilu, kGeluTanh, kGeluErf };
+
+struct BackendOptions {
+  int n_threads = 0;  // 0: one per core this process may use
+  std::string isa = "auto";
+  Activations activations = Activations::kAuto;
+};
+
+// A weight matrix [n, k] in the layout the backend computes with. Made by Backend::make_weight, freed with it.
+class Weight {
+ public:
+  Weight(int64_t n, int64_t k, DType dtype) : n(n), k(k), dtype(dtype) {}
+  virtual ~Weight() = default;
+  virtual size_t bytes() const = 0;
+  const int64_t n, k;
+  const DType dtype;
+};
+
+// Keys and values of all layers, in blocks of 32 tokens. Made by Backend::make_kv_cache.
+class KvCache {
+ public:
+  virtual ~KvCache() = default;
+  virtual int64_t n_blocks() const = 0;
+};
+
+struct KvShape {
+  int64_t n_layers = 0, n_kv_heads = 0, head_dim = 0;
+  KvDType dtype = KvDType::kBF16;
+};
+
+// One product of a group that shares its input: out [T, N] = x · wᵀ (+ bias [N]).
+struct LinearCall {
+  const Weight* weight = nullptr;
+  const float* bias = nullptr;
+  TensorView out;
+};
+
+// Tokens [begin, begin + n) of a batch belong to one sequence and stand at positions first_position … ; `blocks` is that
+// sequence's block table.
+struct TokenRange {
+  int64_t begin = 0, n = 0;
+  int64_t first_position = 0;
+  std::span<const int32_t> blocks;
+};
+
+struct AttentionSpec {
+  int64_t n_heads = 0, n_kv_heads = 0, head_dim = 0;
+  int64_t window = 0;     // 0: everything; causal: this many last positions; encoder: this far to each side
+  float scale = 1.0f;
+  float softcap = 0.0f;   // 0: none
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::string describe() const = 0;  // "cpu avx512, 2 threads"
+
+  // Copies rows [n, k] (encoded as `dtype`, row after row at `rows`) into the backend's layout.
+  // Errors: kUnsupported for a type it cannot compute with, kResourceExhausted when memory is refused.
+  virtual Result<std::unique_ptr<Weight>> make_weight(DType dtype, int64_t n, int64_t k, const uint8_t* rows) = 0;
+  virtual int64_t kv_block_bytes(const KvShape& shape) const = 0;  // of all layers
+  virtual Result<std::unique_ptr<KvCache>> make_kv_cache(const KvShape& shape, int64_t n_blocks) = 0;
+
+  // All products of one input x [T, K]. Outputs must not overlap each other or x.
+  virtual void linear(TensorView x, std::span<const LinearCall> calls) = 0;
+  // y = x / rms(x) · (weight + offset), per group of `weight_size` columns (a row, or each head of a row). y may be x.
+  virtual void rms_norm(TensorView x, const float* weight, int64_t weight_size, float offset, float eps, TensorView y) = 0;
+  virtual void layer_norm(TensorView x, const float* weight, const float* bias, float eps, TensorView y) = 0;
+  virtual void add(TensorView x, TensorView y) = 0;  // x += y
+  // out = activation(gate) · up; up.data may be null: out = activation(gate).
+  virtual void gated(Activation activation, TensorView gate, TensorView up, TensorView out) = 0;
+  // Rotates each of x's heads (cols / head_dim of them) by its token's angle: cos, sin [T, n_rot/2].
+  // neox: pairs (i, i + n_rot/2); otherwise (2i, 2i + 1). Values past n_rot stay.
+  virtual void rope(TensorView x, int64_t head_dim, int64_t n_rot, const float* cos, const float* sin, bool neox) = 0;
+
+  // Stores k, v [T, G·E] of every token into its sequence's blocks.
+  virtual void kv_write(KvCache& cache, int64_t layer, TensorView k, TensorView v, std::span<const TokenRange> ranges) = 0;
+  // Causal attention of q [T, H·E] over the cache; out [T, H·E].
+  virtual void attention(const KvCache& cache, int64_t layer, TensorView q, std::span<const TokenRange> ranges,
+                         const AttentionSpec& spec, TensorView out) = 0;
+  // Attention of whole texts in both directions, no cache: blocks of `ranges` are not used.
+  virtual void encoder_attention(TensorView q, TensorView k, TensorView v, std::span<const TokenRange> ranges,
+                                 const AttentionSpec& spec, TensorView out) = 0;
+};
+
+// The CPU backend. Errors: kInvalidArgument for an unknown or unsupported isa.
+Result<std::unique_ptr<Backend>> make_cpu_backend(const BackendOptions& options);
+
+}  // namespace hanlin

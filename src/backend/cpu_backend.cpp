@@ -1,0 +1,404 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "backend/backend.h"
+#include "base/compute_pool.h"
+#include "kernels/pack.h"
+#include "kernels/table.h"
+#include "tensor/arena.h"
+
+namespace hanlin {
+namespace {
+
+using kernels::KernelTable;
+using kernels::kGroup;
+using kernels::kKvBlock;
+using kernels::kPanelRows;
+
+// Below this many values a loop over rows is not worth waking the other threads.
+constexpr int64_t kSerialValues = 8192;
+// Rows of activations that one product works on at a time: their int8 form stays in the second-level cache.
+constexpr int64_t kRowsPerBlock = 256;
+
+bool is_quantised(DType dtype) { return dtype != DType::kF32 && dtype != DType::kF16 && dtype != DType::kBF16; }
+
+std::optional<kernels::Packed> packed_format(DType dtype) {
+  using kernels::Packed;
+  switch (dtype) {
+    case DType::kF32: return Packed::kF32;
+    case DType::kF16: return Packed::kF16;
+    case DType::kBF16: return Packed::kBF16;
+    case DType::kQ4_0: return Packed::kQ4_0;
+    case DType::kQ4_1: return Packed::kQ4_1;
+    case DType::kQ5_0: return Packed::kQ5_0;
+    case DType::kQ5_1: return Packed::kQ5_1;
+    case DType::kQ8_0: return Packed::kQ8_0;
+    case DType::kQ2_K: return Packed::kQ2_K;
+    case DType::kQ3_K: return Packed::kQ3_K;
+    case DType::kQ4_K: return Packed::kQ4_K;
+    case DType::kQ5_K: return Packed::kQ5_K;
+    case DType::kQ6_K: return Packed::kQ6_K;
+    case DType::kIQ4_NL: return Packed::kIQ4_NL;
+    case DType::kIQ4_XS: return Packed::kIQ4_XS;
+    default: return std::nullopt;
+  }
+}
+
+struct CpuWeight final : Weight {
+  CpuWeight(int64_t n, int64_t k, DType dtype) : Weight(n, k, dtype) {}
+  size_t bytes() const override { return storage.size(); }
+  int64_t n_panels() const { return (n + kPanelRows - 1) / kPanelRows; }
+  AlignedBuffer storage;
+  kernels::PackedMatrix packed{};
+};
+
+// Layout: [layer][block][key | value][kv head][block bytes].
+struct CpuKvCache final : KvCache {
+  CpuKvCache(const KvShape& shape, int64_t n_blocks)
+      : shape(shape),
+        type(shape.dtype == KvDType::kF32 ? kernels::KvType::kF32 : kernels::KvType::kBF16),
+        head_bytes(kernels::kv_block_bytes(type, shape.head_dim)),
+        blocks(n_blocks),
+        storage(static_cast<size_t>(shape.n_layers * n_blocks * 2 * shape.n_kv_heads * head_bytes)) {}
+  int64_t n_blocks() const override { return blocks; }
+  uint8_t* keys(int64_t layer, int64_t block, int64_t head) const {
+    return storage.data() + (((layer * blocks + block) * 2) * shape.n_kv_heads + head) * head_bytes;
+  }
+  uint8_t* values(int64_t layer, int64_t block, int64_t head) const {
+    return storage.data() + (((layer * blocks + block) * 2 + 1) * shape.n_kv_heads + head) * head_bytes;
+  }
+  KvShape shape;
+  kernels::KvType type;
+  int64_t head_bytes;
+  int64_t blocks;
+  AlignedBuffer storage;
+};
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(const BackendOptions& options, kernels::Isa isa)
+      : pool_(options.n_threads > 0 ? options.n_threads : available_cores()),
+        table_(kernels::kernel_table(isa)),
+        activations_(options.activations),
+        scratch_(static_cast<size_t>(pool_.n_threads())) {}
+
+  std::string describe() const override {
+    return fmt::format("cpu {}, {} thread{}", kernels::isa_name(table_.isa), pool_.n_threads(), pool_.n_threads() == 1 ? "" : "s");
+  }
+
+  Result<std::unique_ptr<Weight>> make_weight(DType dtype, int64_t n, int64_t k, const uint8_t* rows) override {
+    const auto format = packed_format(dtype);
+    const int64_t block = is_quantised(dtype) ? std::max<int64_t>(kGroup, dtype_info(dtype).block) : 1;
+    if (!format || k % block != 0) {
+      return Error{Code::kUnsupported, fmt::format("cpu backend: cannot compute with a [{}, {}] matrix of type {}", n, k, dtype_info(dtype).name)};
+    }
+    auto weight = std::make_unique<CpuWeight>(n, k, dtype);
+    weight->storage = AlignedBuffer(static_cast<size_t>(kernels::packed_bytes(*format, n, k)));
+    if (weight->storage.data() == nullptr) {
+      return Error{Code::kResourceExhausted, fmt::format("cpu backend: the system refused {} bytes for weights", kernels::packed_bytes(*format, n, k))};
+    }
+    const int64_t panel_bytes = kernels::panel_bytes(*format, k), stride = kernels::source_row_bytes(*format, k);
+    weight->packed = {*format, n, k, panel_bytes, weight->storage.data()};
+    pool_.run(weight->n_panels(), [&](int64_t panel, int) {
+      const int64_t first = panel * kPanelRows;
+      kernels::pack_panel(*format, rows + first * stride, stride, static_cast<int>(std::min<int64_t>(kPanelRows, n - first)), k,
+                          weight->storage.data() + panel * panel_bytes);
+    });
+    return std::unique_ptr<Weight>(std::move(weight));
+  }
+
+  int64_t kv_block_bytes(const KvShape& shape) const override {
+    const auto type = shape.dtype == KvDType::kF32 ? kernels::KvType::kF32 : kernels::KvType::kBF16;
+    return shape.n_layers * 2 * shape.n_kv_heads * kernels::kv_block_bytes(type, shape.head_dim);
+  }
+
+  Result<std::unique_ptr<KvCache>> make_kv_cache(const KvShape& shape, int64_t n_blocks) override {
+    auto cache = std::make_unique<CpuKvCache>(shape, n_blocks);
+    if (cache->storage.data() == nullptr) {
+      return Error{Code::kResourceExhausted, fmt::format("cpu backend: the system refused {} bytes for the KV cache", n_blocks * kv_block_bytes(shape))};
+    }
+    return std::unique_ptr<KvCache>(std::move(cache));
+  }
+
+  void linear(TensorView x, std::span<const LinearCall> calls) override;
+  void rms_norm(TensorView x, const float* weight, int64_t weight_size, float offset, float eps, TensorView y) override {
+    for_rows(x, [&](int64_t row) {
+      for (int64_t c = 0; c < x.cols; c += weight_size) table_.rms_norm(x.row(row) + c, weight, offset, eps, weight_size, y.row(row) + c);
+    });
+  }
+  void layer_norm(TensorView x, const float* weight, const float* bias, float eps, TensorView y) override {
+    for_rows(x, [&](int64_t row) { table_.layer_norm(x.row(row), weight, bias, eps, x.cols, y.row(row)); });
+  }
+  void add(TensorView x, TensorView y) override {
+    for_rows(x, [&](int64_t row) { table_.add(x.row(row), y.row(row), x.cols, x.row(row)); });
+  }
+  void gated(Activation activation, TensorView gate, TensorView up, TensorView out) override;
+  void rope(TensorView x, int64_t head_dim, int64_t n_rot, const float* cos, const float* sin, bool neox) override {
+    const int64_t half = n_rot / 2;
+    for_rows(x, [&](int64_t row) {
+      for (int64_t c = 0; c < x.cols; c += head_dim) table_.rope(x.row(row) + c, cos + row * half, sin + row * half, n_rot, neox);
+    });
+  }
+  void kv_write(KvCache& cache, int64_t layer, TensorView k, TensorView v, std::span<const TokenRange> ranges) override;
+  void attention(const KvCache& cache, int64_t layer, TensorView q, std::span<const TokenRange> ranges, const AttentionSpec& spec,
+                 TensorView out) override;
+  void encoder_attention(TensorView q, TensorView k, TensorView v, std::span<const TokenRange> ranges, const AttentionSpec& spec,
+                         TensorView out) override;
+
+ private:
+  template <typename Fn>
+  void for_rows(TensorView x, const Fn& fn) {
+    if (x.rows * x.cols <= kSerialValues) {
+      for (int64_t row = 0; row < x.rows; ++row) fn(row);
+      return;
+    }
+    const int64_t rows_per_unit = std::max<int64_t>(1, kSerialValues / std::max<int64_t>(1, x.cols));
+    pool_.run((x.rows + rows_per_unit - 1) / rows_per_unit, [&](int64_t unit, int) {
+      const int64_t end = std::min(x.rows, (unit + 1) * rows_per_unit);
+      for (int64_t row = unit * rows_per_unit; row < end; ++row) fn(row);
+    });
+  }
+
+  // Scratch of one thread, grown outside of parallel loops only.
+  void reserve_scratch(size_t bytes) {
+    for (AlignedBuffer& buffer : scratch_) {
+      if (buffer.size() < bytes) buffer = AlignedBuffer(bytes);
+    }
+  }
+  template <typename T>
+  T* grow(AlignedBuffer& buffer, int64_t count) {
+    const size_t bytes = static_cast<size_t>(count) * sizeof(T);
+    if (buffer.size() < bytes) buffer = AlignedBuffer(bytes + bytes / 4);
+    return buffer.as<T>();
+  }
+
+  // Work lists of the two big loops; members so that a step does not allocate.
+  struct LinearUnit {
+    const LinearCall* call;
+    int64_t panel_begin, panel_end, row_begin, n_rows;
+  };
+  struct AttentionUnit {
+    const TokenRange* range;
+    int64_t begin, n, head;  // query tokens [begin, begin + n) of the range against one kv head
+    size_t pointers;         // where this head's key and value block pointers start
+  };
+
+  ComputePool pool_;
+  const KernelTable& table_;
+  Activations activations_;
+  std::vector<AlignedBuffer> scratch_;
+  std::vector<LinearUnit> linear_units_;
+  std::vector<AttentionUnit> attention_units_;
+  std::vector<const uint8_t*> block_pointers_;
+  AlignedBuffer quant_values_, quant_scales_, quant_sums_;
+};
+
+void CpuBackend::linear(TensorView x, std::span<const LinearCall> calls) {
+  if (x.rows == 0) return;
+  bool any_int8 = false;
+  int64_t n_panels = 0;
+  for (const LinearCall& call : calls) {
+    HANLIN_CHECK(call.weight->k == x.cols, "linear: input width does not match the weight");
+    HANLIN_CHECK(call.weight->n == call.out.cols && call.out.rows == x.rows, "linear: output shape does not match");
+    any_int8 |= activations_ == Activations::kAuto && is_quantised(call.weight->dtype);
+    n_panels += static_cast<const CpuWeight*>(call.weight)->n_panels();
+  }
+  const int64_t k = x.cols;
+  kernels::QuantRows quantised{};
+  if (any_int8) {
+    int8_t* values = grow<int8_t>(quant_values_, x.rows * k);
+    float* scales = grow<float>(quant_scales_, x.rows * (k / kGroup));
+    int32_t* sums = grow<int32_t>(quant_sums_, x.rows * (k / 16));
+    for_rows(x, [&](int64_t row) {
+      table_.quantize_rows(x.row(row), x.stride, 1, k, values + row * k, scales + row * (k / kGroup), sums + row * (k / 16));
+    });
+    quantised = {values, scales, sums};
+  }
+  reserve_scratch(kernels::gemm_scratch_bytes(k));
+
+  // A unit is some panels of one product for one block of rows. Few rows: units of a good stretch of memory. Many rows:
+  // few panels, so that the dynamic share-out stays even.
+  const int64_t panels_per_unit = x.rows <= 8 ? std::clamp<int64_t>(n_panels / (pool_.n_threads() * 8), 1, 64)
+                                              : std::clamp<int64_t>(n_panels / (pool_.n_threads() * 4), 1, 8);
+  std::vector<LinearUnit>& units = linear_units_;
+  units.clear();
+  for (int64_t row = 0; row < x.rows; row += kRowsPerBlock) {
+    for (const LinearCall& call : calls) {
+      const int64_t panels = static_cast<const CpuWeight*>(call.weight)->n_panels();
+      for (int64_t panel = 0; panel < panels; panel += panels_per_unit) {
+        units.push_back({&call, panel, std::min(panels, panel + panels_per_unit), row, std::min(kRowsPerBlock, x.rows - row)});
+      }
+    }
+  }
+  pool_.run(static_cast<int64_t>(units.size()), [&](int64_t unit_idx, int thread_idx) {
+    const LinearUnit& unit = units[static_cast<size_t>(unit_idx)];
+    const auto* weight = static_cast<const CpuWeight*>(unit.call->weight);
+    kernels::GemmArgs args{};
+    args.w = &weight->packed;
+    args.x = x.row(unit.row_begin);
+    args.ldx = x.stride;
+    args.m = unit.n_rows;
+    args.panel_begin = unit.panel_begin;
+    args.panel_end = unit.panel_end;
+    args.bias = unit.call->bias;
+    args.y = unit.call->out.row(unit.row_begin);
+    args.ldy = unit.call->out.stride;
+    args.scratch = scratch_[static_cast<size_t>(thread_idx)].data();
+    if (activations_ == Activations::kAuto && is_quantised(weight->dtype)) {
+      args.xq = {quantised.q + unit.row_begin * k, quantised.scale + unit.row_begin * (k / kGroup), quantised.sum + unit.row_begin * (k / 16)};
+      table_.gemm_int8(args);
+    } else {
+      table_.gemm_f32(args);
+    }
+  });
+}
+
+void CpuBackend::gated(Activation activation, TensorView gate, TensorView up, TensorView out) {
+  const auto fn = activation == Activation::kSilu      ? table_.silu_mul
+                  : activation == Activation::kGeluTanh ? table_.gelu_tanh_mul
+                                                        : table_.gelu_erf_mul;
+  for_rows(gate, [&](int64_t row) { fn(gate.row(row), up.data != nullptr ? up.row(row) : nullptr, gate.cols, out.row(row)); });
+}
+
+void CpuBackend::kv_write(KvCache& cache, int64_t layer, TensorView k, TensorView v, std::span<const TokenRange> ranges) {
+  const auto& kv = static_cast<const CpuKvCache&>(cache);
+  const int64_t head_dim = kv.shape.head_dim;
+  for (const TokenRange& range : ranges) {
+    const auto write_token = [&](int64_t i) {
+      const int64_t position = range.first_position + i;
+      const int64_t block = range.blocks[static_cast<size_t>(position / kKvBlock)];
+      for (int64_t head = 0; head < kv.shape.n_kv_heads; ++head) {
+        table_.kv_write(kv.type, k.row(range.begin + i) + head * head_dim, v.row(range.begin + i) + head * head_dim, head_dim,
+                        static_cast<int>(position % kKvBlock), kv.keys(layer, block, head), kv.values(layer, block, head));
+      }
+    };
+    // One unit per block: two threads never write into the same cache line.
+    const int64_t first_block = range.first_position / kKvBlock;
+    const int64_t n_blocks = (range.first_position + range.n - 1) / kKvBlock - first_block + 1;
+    const auto write_block = [&](int64_t unit, int) {
+      const int64_t begin = std::max(range.first_position, (first_block + unit) * kKvBlock) - range.first_position;
+      const int64_t end = std::min(range.first_position + range.n, (first_block + unit + 1) * kKvBlock) - range.first_position;
+      for (int64_t i = begin; i < end; ++i) write_token(i);
+    };
+    if (n_blocks < 2 || range.n * k.cols <= kSerialValues) {
+      for (int64_t unit = 0; unit < n_blocks; ++unit) write_block(unit, 0);
+    } else {
+      pool_.run(n_blocks, write_block);
+    }
+  }
+}
+
+void CpuBackend::attention(const KvCache& cache, int64_t layer, TensorView q, std::span<const TokenRange> ranges,
+                           const AttentionSpec& spec, TensorView out) {
+  const auto& kv = static_cast<const CpuKvCache&>(cache);
+  const int64_t group = spec.n_heads / spec.n_kv_heads;
+  const int64_t tile = std::max<int64_t>(1, 64 / group);
+  std::vector<AttentionUnit>& units = attention_units_;
+  units.clear();
+  block_pointers_.clear();
+  for (const TokenRange& range : ranges) {
+    const int64_t n_blocks = (range.first_position + range.n + kKvBlock - 1) / kKvBlock;
+    for (int64_t head = 0; head < spec.n_kv_heads; ++head) {
+      const size_t pointers = block_pointers_.size();
+      for (int64_t i = 0; i < n_blocks; ++i) block_pointers_.push_back(kv.keys(layer, range.blocks[static_cast<size_t>(i)], head));
+      for (int64_t i = 0; i < n_blocks; ++i) block_pointers_.push_back(kv.values(layer, range.blocks[static_cast<size_t>(i)], head));
+      // Last tiles first: they see the most keys.
+      for (int64_t begin = (range.n - 1) / tile * tile; begin >= 0; begin -= tile) {
+        units.push_back({&range, begin, std::min(tile, range.n - begin), head, pointers});
+      }
+    }
+  }
+  reserve_scratch(kernels::attention_scratch_bytes(tile * group, spec.head_dim));
+  pool_.run(static_cast<int64_t>(units.size()), [&](int64_t unit_idx, int thread_idx) {
+    const AttentionUnit& unit = units[static_cast<size_t>(unit_idx)];
+    const TokenRange& range = *unit.range;
+    const int64_t n_blocks = (range.first_position + range.n + kKvBlock - 1) / kKvBlock;
+    kernels::AttentionArgs args{};
+    args.kv_type = kv.type;
+    args.causal = true;
+    args.n_tokens = static_cast<int>(unit.n);
+    args.n_heads = static_cast<int>(group);
+    args.head_dim = static_cast<int>(spec.head_dim);
+    args.first_position = range.first_position + unit.begin;
+    args.kv_end = args.first_position + unit.n;
+    args.kv_begin = spec.window > 0 ? std::max<int64_t>(0, args.first_position - spec.window + 1) : 0;
+    args.window = spec.window;
+    args.scale = spec.scale;
+    args.softcap = spec.softcap;
+    args.q = q.row(range.begin + unit.begin) + unit.head * group * spec.head_dim;
+    args.ldq = q.stride;
+    args.k_blocks = block_pointers_.data() + unit.pointers;
+    args.v_blocks = block_pointers_.data() + unit.pointers + n_blocks;
+    args.out = out.row(range.begin + unit.begin) + unit.head * group * spec.head_dim;
+    args.ldo = out.stride;
+    args.scratch = scratch_[static_cast<size_t>(thread_idx)].data();
+    table_.attention(args);
+  });
+}
+
+void CpuBackend::encoder_attention(TensorView q, TensorView k, TensorView v, std::span<const TokenRange> ranges,
+                                   const AttentionSpec& spec, TensorView out) {
+  HANLIN_CHECK(spec.n_heads == spec.n_kv_heads, "encoder_attention: grouped queries are not an encoder's");
+  constexpr auto kType = kernels::KvType::kF32;
+  const int64_t block_bytes = kernels::kv_block_bytes(kType, spec.head_dim);
+  constexpr int64_t kTile = 64;
+  int64_t longest = 0;
+  for (const TokenRange& range : ranges) longest = std::max(longest, range.n);
+  const int64_t max_blocks = (longest + kKvBlock - 1) / kKvBlock;
+  const size_t attention_bytes = (kernels::attention_scratch_bytes(kTile, spec.head_dim) + 63) / 64 * 64;
+  const size_t pointer_bytes = static_cast<size_t>(max_blocks * 2) * sizeof(uint8_t*) / 64 * 64 + 64;
+  reserve_scratch(attention_bytes + pointer_bytes + static_cast<size_t>(max_blocks * 2 * block_bytes));
+  pool_.run(static_cast<int64_t>(ranges.size()) * spec.n_heads, [&](int64_t unit, int thread_idx) {
+    const TokenRange& range = ranges[static_cast<size_t>(unit / spec.n_heads)];
+    const int64_t head = unit % spec.n_heads, column = head * spec.head_dim;
+    const int64_t n_blocks = (range.n + kKvBlock - 1) / kKvBlock;
+    uint8_t* scratch = scratch_[static_cast<size_t>(thread_idx)].data();
+    auto** pointers = reinterpret_cast<uint8_t**>(scratch + attention_bytes);
+    uint8_t* blocks = scratch + attention_bytes + pointer_bytes;
+    for (int64_t i = 0; i < 2 * n_blocks; ++i) pointers[i] = blocks + i * block_bytes;
+    for (int64_t i = 0; i < range.n; ++i) {
+      table_.kv_write(kType, k.row(range.begin + i) + column, v.row(range.begin + i) + column, spec.head_dim,
+                      static_cast<int>(i % kKvBlock), pointers[i / kKvBlock], pointers[n_blocks + i / kKvBlock]);
+    }
+    for (int64_t begin = 0; begin < range.n; begin += kTile) {
+      kernels::AttentionArgs args{};
+      args.kv_type = kType;
+      args.causal = false;
+      args.n_tokens = static_cast<int>(std::min(kTile, range.n - begin));
+      args.n_heads = 1;
+      args.head_dim = static_cast<int>(spec.head_dim);
+      args.first_position = begin;
+      args.kv_begin = spec.window > 0 ? std::max<int64_t>(0, begin - spec.window) : 0;
+      args.kv_end = spec.window > 0 ? std::min(range.n, begin + args.n_tokens + spec.window) : range.n;
+      args.window = spec.window;
+      args.scale = spec.scale;
+      args.softcap = spec.softcap;
+      args.q = q.row(range.begin + begin) + column;
+      args.ldq = q.stride;
+      args.k_blocks = pointers;
+      args.v_blocks = pointers + n_blocks;
+      args.out = out.row(range.begin + begin) + column;
+      args.ldo = out.stride;
+      args.scratch = scratch;
+      table_.attention(args);
+    }
+  });
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> make_cpu_backend(const BackendOptions& options) {
+  kernels::Isa isa = kernels::best_isa();
+  if (options.isa != "auto" && !kernels::parse_isa(options.isa.c_str(), &isa)) {
+    return Error{Code::kInvalidArgument, fmt::format("isa: expected auto, scalar, avx2, avx512 or amx, got '{}'", options.isa), "isa"};
+  }
+  if (!kernels::isa_supported(isa)) {
+    return Error{Code::kInvalidArgument,
+                 fmt::format("isa: this processor cannot run '{}'; its best level is {}", options.isa, kernels::isa_name(kernels::best_isa())), "isa"};
+  }
+  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(options, isa));
+}
+
+}  // namespace hanlin
