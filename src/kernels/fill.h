@@ -1,4 +1,5 @@
-// The one function each level exports. Each writes the entries it has and sets KernelTable::isa.
+// What each level exports, and all it exports: functions that write their entries of a table. fill_<level> also sets
+// KernelTable::isa and calls the level's parts.
 #pragma once
 
 #include "kernels/args.h"
@@ -8,6 +9,8 @@ namespace hanlin::kernels {
 void fill_scalar(KernelTable& table);
 void fill_avx2(KernelTable& table);
 void fill_avx512(KernelTable& table);
+void fill_avx512_gemm_int8(KernelTable& table);
+void fill_avx512_gemm_f32(KernelTable& table);
 void fill_amx(KernelTable& table);
 
 }  // namespace hanlin::kernels

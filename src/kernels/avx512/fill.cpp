@@ -1,3 +1,4 @@
+// The AVX-512 level (F BW VL DQ VNNI): hand-written products and attention, the generic loops in 512-bit vectors.
 #include "kernels/fill.h"
 
 #include "kernels/generic-inl.h"
@@ -7,6 +8,8 @@ namespace hanlin::kernels {
 void fill_avx512(KernelTable& table) {
   table.isa = Isa::kAvx512;
   fill_generic(table);
+  fill_avx512_gemm_int8(table);
+  fill_avx512_gemm_f32(table);
 }
 
 }  // namespace hanlin::kernels

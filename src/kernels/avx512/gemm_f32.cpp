@@ -1,0 +1,110 @@
+// f32 activations times any packed format. Quantised panels are expanded to f32 in scratch ([K][16], exactly), f16 and bf16
+// are widened as they are loaded. Tiles of 12, 8, 4, 2 or 1 rows x 16 outputs; each sum runs over k in order in one lane,
+// so a row's result does not depend on the batch.
+#include "kernels/avx512/unpack.h"
+#include "kernels/fill.h"
+
+namespace hanlin::kernels {
+namespace {
+
+template <Packed kFormat>
+void expand(const PackedMatrix& w, int64_t panel, float* out) {
+  constexpr Layout kLayout = layout_of(kFormat);
+  const uint8_t* quants = w.data + panel * w.panel_bytes;
+  const uint8_t* scale_region = quants + quant_region_bytes(kLayout, w.k);
+  const __m512i zero = _mm512_set1_epi32(kLayout.zero), byte = _mm512_set1_epi32(255);
+  for (int64_t g = 0; g < w.k / kGroup; ++g, out += kGroup * kPanelRows) {
+    __m512i u[8];
+    unpack_group<kFormat>(quants + g * kLayout.group_bytes(), u);
+    const GroupScales scales = load_scales<kLayout.scales>(scale_region, g);
+    for (int s = 0; s < 8; ++s) {
+      const int sub = kLayout.n_sub() == 2 ? s / 4 : 0;
+      const __m512i shifted[4] = {u[s], _mm512_srli_epi32(u[s], 8), _mm512_srli_epi32(u[s], 16), _mm512_srli_epi32(u[s], 24)};
+      for (int j = 0; j < 4; ++j) {
+        const __m512 number = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_and_si512(shifted[j], byte), zero));
+        __m512 value = _mm512_mul_ps(number, scales.scale[sub]);
+        if constexpr (kLayout.has_min()) value = _mm512_sub_ps(value, scales.min[sub]);  // the product is exact
+        _mm512_store_ps(out + (4 * s + j) * kPanelRows, value);
+      }
+    }
+  }
+}
+
+// Weights of inputs k and k + 1 (the second is not used past the end).
+template <Packed kFormat>
+HANLIN_INLINE __m512 weights_at(const uint8_t* panel, int64_t k) {
+  if constexpr (kFormat == Packed::kF32) return _mm512_load_ps((const float*)panel + k * kPanelRows);
+  if constexpr (kFormat == Packed::kF16) return load_f16(panel + k * kPanelRows * 2);
+  const __m512i pairs = _mm512_load_si512(panel + k / 2 * 64);
+  return _mm512_castsi512_ps(k % 2 ? _mm512_and_si512(pairs, _mm512_set1_epi32((int)0xffff0000)) : _mm512_slli_epi32(pairs, 16));
+}
+
+template <Packed kFormat, int kRows>
+void tile(const GemmArgs& args, const uint8_t* weights, int64_t row, int64_t panel) {
+  constexpr int kPointers = kRows < 4 ? kRows : 4, kPer = kRows / kPointers;
+  const int64_t ldx = args.ldx, n = args.w->k;
+  const float* x[kPointers];
+  for (int p = 0; p < kPointers; ++p) x[p] = args.x + (row + p * kPer) * ldx;
+  __m512 sums[kRows];
+  for (int r = 0; r < kRows; ++r) sums[r] = _mm512_setzero_ps();
+  int64_t k = 0;
+  for (; k + 2 <= n; k += 2) {
+    for (int i = 0; i < 2; ++i) {
+      const __m512 w = weights_at<kFormat>(weights, k + i);
+      for (int r = 0; r < kRows; ++r) sums[r] = _mm512_fmadd_ps(_mm512_set1_ps(x[r / kPer][r % kPer * ldx + k + i]), w, sums[r]);
+    }
+  }
+  if (k < n) {
+    const __m512 w = weights_at<kFormat>(weights, k);
+    for (int r = 0; r < kRows; ++r) sums[r] = _mm512_fmadd_ps(_mm512_set1_ps(x[r / kPer][r % kPer * ldx + k]), w, sums[r]);
+  }
+  for (int r = 0; r < kRows; ++r) store_outputs(args, row + r, panel, sums[r]);
+}
+
+template <Packed kFormat>
+void panel_rows(const GemmArgs& args, const uint8_t* weights, int64_t panel) {
+  int64_t row = 0;
+  for (; row + 12 <= args.m; row += 12) tile<kFormat, 12>(args, weights, row, panel);
+  for (; row + 8 <= args.m; row += 8) tile<kFormat, 8>(args, weights, row, panel);
+  for (; row + 4 <= args.m; row += 4) tile<kFormat, 4>(args, weights, row, panel);
+  for (; row + 2 <= args.m; row += 2) tile<kFormat, 2>(args, weights, row, panel);
+  for (; row < args.m; ++row) tile<kFormat, 1>(args, weights, row, panel);
+}
+
+template <Packed kFormat>
+void gemm_of(const GemmArgs& args) {
+  for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
+    if constexpr (is_float(kFormat)) {
+      panel_rows<kFormat>(args, args.w->data + panel * args.w->panel_bytes, panel);
+    } else {
+      expand<kFormat>(*args.w, panel, (float*)args.scratch);
+      panel_rows<Packed::kF32>(args, (const uint8_t*)args.scratch, panel);
+    }
+  }
+}
+
+void gemm_f32(const GemmArgs& args) {
+  switch (args.w->format) {
+    case Packed::kF32: return gemm_of<Packed::kF32>(args);
+    case Packed::kF16: return gemm_of<Packed::kF16>(args);
+    case Packed::kBF16: return gemm_of<Packed::kBF16>(args);
+    case Packed::kQ4_0: return gemm_of<Packed::kQ4_0>(args);
+    case Packed::kQ4_1: return gemm_of<Packed::kQ4_1>(args);
+    case Packed::kQ5_0: return gemm_of<Packed::kQ5_0>(args);
+    case Packed::kQ5_1: return gemm_of<Packed::kQ5_1>(args);
+    case Packed::kQ8_0: return gemm_of<Packed::kQ8_0>(args);
+    case Packed::kQ2_K: return gemm_of<Packed::kQ2_K>(args);
+    case Packed::kQ3_K: return gemm_of<Packed::kQ3_K>(args);
+    case Packed::kQ4_K: return gemm_of<Packed::kQ4_K>(args);
+    case Packed::kQ5_K: return gemm_of<Packed::kQ5_K>(args);
+    case Packed::kQ6_K: return gemm_of<Packed::kQ6_K>(args);
+    case Packed::kIQ4_NL: return gemm_of<Packed::kIQ4_NL>(args);
+    case Packed::kIQ4_XS: return gemm_of<Packed::kIQ4_XS>(args);
+  }
+}
+
+}  // namespace
+
+void fill_avx512_gemm_f32(KernelTable& table) { table.gemm_f32 = gemm_f32; }
+
+}  // namespace hanlin::kernels
