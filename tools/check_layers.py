@@ -14,7 +14,7 @@ TABLE = {
     "tensor": ["base"],
     "kernels": [],
     "formats": ["base", "tensor"],
-    "quant": ["tensor", "kernels"],
+    "quant": ["formats", "tensor", "kernels"],
     "backend": ["quant", "kernels"],
     "ops": ["backend"],
     "text": ["base", "formats"],
