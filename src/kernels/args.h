@@ -97,7 +97,7 @@ struct AttentionArgs {
   void* scratch;
 };
 static inline size_t attention_scratch_bytes(int64_t n_queries, int64_t head_dim) {
-  return (size_t)((n_queries + 16) * (head_dim + 3 * kKvBlock + 8 + 64) * 4 + 4096);
+  return (size_t)((n_queries + 16) * (2 * (head_dim + 16) + 3 * kKvBlock + 8) * 4 + 4096);
 }
 
 // ------------------------------------------------------------------------------------------------------ the table

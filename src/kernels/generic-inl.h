@@ -11,18 +11,20 @@
 #include "kernels/args.h"
 #include "kernels/layout.h"
 
+#define HANLIN_INLINE inline __attribute__((always_inline))
+
 namespace hanlin::kernels {
 namespace {
 
 constexpr int kLanes = 16;
 
-inline __attribute__((always_inline)) float bits_to_float(uint32_t bits) {
+HANLIN_INLINE float bits_to_float(uint32_t bits) {
   float value;
   memcpy(&value, &bits, 4);
   return value;
 }
 
-inline __attribute__((always_inline)) uint32_t float_to_bits(float value) {
+HANLIN_INLINE uint32_t float_to_bits(float value) {
   uint32_t bits;
   memcpy(&bits, &value, 4);
   return bits;
@@ -45,7 +47,7 @@ inline float f16_value(uint16_t bits) {
 }
 
 // e^x: 2^n * e^r with |r| <= ln 2 / 2 (Cody-Waite reduction, Taylor to r^7). Underflows to 0, overflows to infinity.
-inline __attribute__((always_inline)) float exp_lane(float x) {
+HANLIN_INLINE float exp_lane(float x) {
   const float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
   x = x < -104.0f ? -104.0f : x;
   x = x > 89.0f ? 89.0f : x;
@@ -66,7 +68,7 @@ inline __attribute__((always_inline)) float exp_lane(float x) {
 }
 
 // tanh: odd Taylor polynomial below 0.45, (1 - e) / (1 + e) with e = exp(-2 |x|) above.
-inline __attribute__((always_inline)) float tanh_lane(float x) {
+HANLIN_INLINE float tanh_lane(float x) {
   const float a = fabsf(x), x2 = x * x;
   float p = -1.45583438e-3f;
   p = p * x2 + 3.59212803e-3f;
@@ -82,7 +84,7 @@ inline __attribute__((always_inline)) float tanh_lane(float x) {
 }
 
 // erfc of z >= 0: t * exp(-z^2 + P(t)), t = 2 / (2 + z) (Numerical Recipes, erfcc).
-inline __attribute__((always_inline)) float erfc_lane(float z) {
+HANLIN_INLINE float erfc_lane(float z) {
   const float t = 1.0f / (1.0f + 0.5f * z);
   float p = 0.17087277f;
   p = p * t - 0.82215223f;
@@ -97,16 +99,16 @@ inline __attribute__((always_inline)) float erfc_lane(float z) {
   return t * exp_lane(p - z * z);
 }
 
-inline __attribute__((always_inline)) float silu_lane(float x) { return x / (1.0f + exp_lane(-x)); }
+HANLIN_INLINE float silu_lane(float x) { return x / (1.0f + exp_lane(-x)); }
 
 // x * (1 + tanh(u)) / 2 = x / (1 + exp(-2u)), u = sqrt(2 / pi) * (x + 0.044715 x^3).
-inline __attribute__((always_inline)) float gelu_tanh_lane(float x) {
+HANLIN_INLINE float gelu_tanh_lane(float x) {
   const float u = 0.797884561f * (x + 0.044715f * x * x * x);
   return x / (1.0f + exp_lane(-2.0f * u));
 }
 
 // x * erfc(-x / sqrt 2) / 2, which keeps its relative precision for negative x.
-inline __attribute__((always_inline)) float gelu_erf_lane(float x) {
+HANLIN_INLINE float gelu_erf_lane(float x) {
   const float tail = 0.5f * erfc_lane(fabsf(x) * 0.707106781f);
   return x * (x > 0.0f ? 1.0f - tail : tail);
 }
@@ -119,7 +121,7 @@ inline float sum_lanes(const float* lanes) {
 }
 
 template <float (*kFunction)(float)>
-inline __attribute__((always_inline)) void activate_mul(const float* gate, const float* up, int64_t n, float* y) {
+HANLIN_INLINE void activate_mul(const float* gate, const float* up, int64_t n, float* y) {
   if (up) {
     for (int64_t i = 0; i < n; ++i) y[i] = kFunction(gate[i]) * up[i];
   } else {
@@ -266,7 +268,7 @@ void quantize_rows(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t* q,
   }
 }
 
-void fill_generic(KernelTable& table) {
+[[maybe_unused]] void fill_generic(KernelTable& table) {
   table.quantize_rows = quantize_rows;
   table.kv_write = kv_write;
   table.rms_norm = rms_norm;

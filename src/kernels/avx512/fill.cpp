@@ -8,6 +8,7 @@ namespace hanlin::kernels {
 void fill_avx512(KernelTable& table) {
   table.isa = Isa::kAvx512;
   fill_generic(table);
+  fill_avx512_attention(table);
   fill_avx512_gemm_int8(table);
   fill_avx512_gemm_f32(table);
 }

@@ -16,23 +16,33 @@ namespace hanlin::kernels {
 namespace {
 
 // Corrections of rows [row, row + n): int32 -zero * sum, or f32 scale_x * sum; [n][K/32 * n_sub].
-void make_corrections(const GemmArgs& args, const Layout& layout, int64_t row, int64_t n, int32_t* out) {
+template <Packed kFormat>
+void make_corrections(const GemmArgs& args, int64_t row, int64_t n, int32_t* out) {
+  constexpr Layout kLayout = layout_of(kFormat);
+  constexpr int kSub = kLayout.n_sub();
   const int64_t groups = args.w->k / kGroup;
+  const __m512i minus_zero = _mm512_set1_epi32(-kLayout.zero), twice = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
   for (int64_t r = row; r < row + n; ++r) {
     const int32_t* sum = args.xq.sum + r * groups * 2;
     const float* scale = args.xq.scale + r * groups;
-    for (int64_t g = 0; g < groups; ++g) {
-      for (int sub = 0; sub < layout.n_sub(); ++sub) {
-        const int32_t q_sum = layout.n_sub() == 2 ? sum[2 * g + sub] : sum[2 * g] + sum[2 * g + 1];
-        const float scaled = scale[g] * (float)q_sum;
-        const int32_t value = -layout.zero * q_sum;
-        if (layout.has_min()) {
-          memcpy(out, &scaled, 4);
-        } else {
-          memcpy(out, &value, 4);
-        }
-        ++out;
+    for (int64_t g = 0; g < groups; g += 8, sum += 16, scale += 8) {
+      const int left = groups - g < 8 ? (int)(groups - g) : 8;
+      const __mmask16 single = (__mmask16)((1u << left) - 1), pairs = (__mmask16)((1u << 2 * left) - 1);
+      __m512i value = _mm512_maskz_loadu_epi32(pairs, sum);  // two sums of 16 per group
+      __m512 x_scale = _mm512_maskz_loadu_ps(single, scale);
+      if constexpr (kSub == 1) {
+        value = _mm512_add_epi32(value, _mm512_srli_epi64(value, 32));
+        value = _mm512_castsi256_si512(_mm512_cvtepi64_epi32(value));
+      } else {
+        x_scale = _mm512_permutexvar_ps(twice, x_scale);
       }
+      if constexpr (kLayout.has_min()) {
+        value = _mm512_castps_si512(_mm512_mul_ps(x_scale, _mm512_cvtepi32_ps(value)));
+      } else {
+        value = _mm512_mullo_epi32(value, minus_zero);
+      }
+      _mm512_mask_storeu_epi32(out, kSub == 1 ? single : pairs, value);
+      out += left * kSub;
     }
   }
 }
@@ -95,7 +105,7 @@ void few_rows(const GemmArgs& args, const int32_t* corrections) {
 template <Packed kFormat>
 void few_rows_of(const GemmArgs& args) {
   int32_t* corrections = (int32_t*)args.scratch;
-  make_corrections(args, layout_of(kFormat), 0, args.m, corrections);
+  make_corrections<kFormat>(args, 0, args.m, corrections);
   if (args.m == 1) return few_rows<kFormat, 1>(args, corrections);
   if (args.m == 2) return few_rows<kFormat, 2>(args, corrections);
   if (args.m <= 4) return few_rows<kFormat, 4>(args, corrections);
@@ -178,7 +188,7 @@ void many_rows_of(const GemmArgs& args) {
     // A last block of fewer than 4 rows would have no tile: it takes some from the block before.
     int64_t n_rows = args.m - begin < kBlockRows ? args.m - begin : kBlockRows;
     if (args.m - begin > kBlockRows && args.m - begin < kBlockRows + 4) n_rows -= 4;
-    make_corrections(args, kLayout, begin, n_rows, corrections);
+    make_corrections<kFormat>(args, begin, n_rows, corrections);
     for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
       const OpenPanel w = open_panel<kFormat>(*args.w, panel, numbers, scales);
       const uint8_t* next = args.w->data + (panel + 1) * args.w->panel_bytes;

@@ -6,8 +6,6 @@
 namespace hanlin::kernels {
 namespace {
 
-#define HANLIN_INLINE inline __attribute__((always_inline))
-
 // acc + u8 x s8 dot products of 4, the s8 operand being 4 bytes broadcast from memory. Written as assembly because g++ 12
 // does not fold the broadcast into the instruction, and the separate one costs a vector slot of every multiplication.
 HANLIN_INLINE __m512i dot4(__m512i acc, __m512i weights, const int8_t* x) {
