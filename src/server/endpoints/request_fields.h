@@ -1,0 +1,38 @@
+// Parts of a request body that several endpoints share.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "api/generate.h"
+#include "api/models.h"
+#include "base/json_fwd.h"
+#include "server/endpoint.h"
+#include "server/json_fields.h"
+
+namespace hanlin::server {
+
+// The model a body names in "model", or the first that can do the work. kNotFound with param "model" otherwise.
+Result<const api::ServedModel*> generator_model(const EndpointContext& context, JsonFields& fields);
+Result<const api::ServedModel*> embedder_model(const EndpointContext& context, JsonFields& fields);
+Result<const api::ServedModel*> reranker_model(const EndpointContext& context, JsonFields& fields);
+
+// Reads temperature, top_p, top_k, min_p, typical_p, the penalties, logit_bias, seed, stop, stop_token_ids, ignore_eos,
+// include_stop_str_in_output, n, priority and timeout (seconds) into `request`, and its id and deadline from the context.
+// Names and ranges as OpenAI's, the rest as vLLM's.
+void read_generation_fields(const EndpointContext& context, JsonFields& fields, api::GenerateRequest* request);
+
+// stream and stream_options.include_usage.
+struct StreamFields {
+  bool stream = false;
+  bool include_usage = false;
+};
+StreamFields read_stream_fields(JsonFields& fields);
+
+// "messages": a conversation of at least one message. Content may be text, or a list of text parts, which are joined.
+std::vector<api::Message> read_messages(JsonFields& fields);
+
+// response_format: only {"type":"text"} for now; anything else is refused rather than half enforced.
+void check_response_format(JsonFields& fields);
+
+}  // namespace hanlin::server

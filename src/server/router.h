@@ -1,0 +1,34 @@
+// The table of routes and the search in it.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "server/endpoint.h"
+
+namespace hanlin::server {
+
+// One line of the table; /openapi.json is written from it.
+struct Route {
+  const char* method;
+  const char* path;   // exact, or ending in "{name}", which matches the rest, slashes included, if not empty
+  Handler handler;
+  RunOn run_on;
+  bool is_public;     // answered without an API key
+  const char* tag;    // group in the documentation; null: not documented (pages and their assets)
+  const char* summary;
+  const char* request_schema;   // name in openapi_schemas.cpp, or null
+  const char* response_schema;  // the same; null: not JSON
+};
+
+std::span<const Route> routes();
+
+struct RouteMatch {
+  const Route* route = nullptr;  // null: no such path, or not with this method
+  std::string allowed;           // methods the path knows, for 405 and OPTIONS; empty: no such path
+};
+// HEAD finds GET routes.
+RouteMatch find_route(std::string_view method, std::string_view path);
+
+}  // namespace hanlin::server
