@@ -36,10 +36,14 @@ const QuantCodec* find_codec(DType dtype) {
   return nullptr;
 }
 
-void decode_row(DType dtype, const void* src, int64_t n, float* dst) { checked_codec(dtype, n).decode(src, n, dst); }
+void decode_row(DType dtype, const void* src, int64_t n, float* dst) {
+  const QuantCodec& codec = checked_codec(dtype, n);
+  if (n > 0) codec.decode(src, n, dst);
+}
 
 void encode_row(DType dtype, const float* src, int64_t n, void* dst, const float* importance) {
-  checked_codec(dtype, n).encode(src, n, dst, importance);
+  const QuantCodec& codec = checked_codec(dtype, n);
+  if (n > 0) codec.encode(src, n, dst, importance);
 }
 
 Result<std::vector<float>> tensor_to_f32(const StoredTensor& tensor) {
