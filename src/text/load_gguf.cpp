@@ -115,19 +115,19 @@ class GgufTokenizerLoader {
     add_bos = file_.get_bool(key("add_bos_token")).value_or(add_bos);
     add_eos = file_.get_bool(key("add_eos_token")).value_or(add_eos);
     add_sep = file_.get_bool(key("add_sep_token")).value_or(add_sep);
-    const auto begin = add_bos ? (parts_.bos ? parts_.bos : parts_.cls) : std::nullopt;
-    auto end = add_eos ? parts_.eos : std::nullopt;
-    if (!end && add_sep) end = parts_.sep ? parts_.sep : parts_.eos;
+    int32_t begin = -1, end = -1;
+    if (add_bos) begin = parts_.bos ? *parts_.bos : parts_.cls.value_or(-1);
+    if (add_eos) end = parts_.eos.value_or(-1);
+    if (add_sep && end < 0) end = parts_.sep ? *parts_.sep : parts_.eos.value_or(-1);
     parts_.single.clear();
-    parts_.pair.clear();
-    if (begin) parts_.single.push_back({*begin, 0});
+    if (begin >= 0) parts_.single.push_back({begin, 0});
     parts_.single.push_back({});
-    if (end) parts_.single.push_back({*end, 0});
+    if (end >= 0) parts_.single.push_back({end, 0});
     parts_.pair = parts_.single;
     // RoBERTa and its children write the separator twice.
-    if (end && tokens_[static_cast<size_t>(*end)].text == "</s>") parts_.pair.push_back({*end, 0});
+    if (end >= 0 && tokens_[static_cast<size_t>(end)].text == "</s>") parts_.pair.push_back({end, 0});
     parts_.pair.push_back({TemplatePiece::kSecondText, 0});
-    if (end) parts_.pair.push_back({*end, 0});
+    if (end >= 0) parts_.pair.push_back({end, 0});
   }
 
   Result<std::vector<float>> read_scores() const {

@@ -75,6 +75,13 @@ void ExpressionParser::note_depth(Expr* node, const ExprPtr& child) const {
   if (node->depth > kMaxTreeDepth) fail_syntax(node->line, fmt::format("expected at most {} operations in a chain, got more", kMaxTreeDepth));
 }
 
+void ExpressionParser::note_depths(Expr* node) const {
+  for (const ExprPtr& argument : node->arguments.positional) note_depth(node, argument);
+  for (const auto& [name, argument] : node->arguments.named) note_depth(node, argument);
+  note_depth(node, node->arguments.spread);
+  note_depth(node, node->arguments.spread_named);
+}
+
 ExprPtr ExpressionParser::expression(bool with_condition) {
   const Level level(this);
   ExprPtr node = or_chain();
@@ -366,6 +373,7 @@ ExprPtr ExpressionParser::filter_chain(ExprPtr input, bool starts_inline) {
     node->filter = find_filter(name);
     node->text = std::move(name);
     if (at_operator("(")) node->arguments = call_arguments();
+    note_depths(node.get());
     input = std::move(node);
   }
   return input;
@@ -388,15 +396,16 @@ ExprPtr ExpressionParser::test(ExprPtr node) {
     if (at_name("is")) fail_syntax(line, "tests with 'is' cannot be chained");
     const Level level(this);
     ExprPtr argument = postfix(primary());
-    note_depth(result.get(), argument);
     result->arguments.positional.push_back(std::move(argument));
   }
+  note_depths(result.get());
   return is_negated ? make(ExprKind::kNot, line, operands(std::move(result))) : std::move(result);
 }
 
 ExprPtr ExpressionParser::call(ExprPtr node) {
   ExprPtr result = make(ExprKind::kCall, current().line, operands(std::move(node)));
   result->arguments = call_arguments();
+  note_depths(result.get());
   return result;
 }
 

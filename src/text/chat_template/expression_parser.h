@@ -80,6 +80,7 @@ class ExpressionParser {
   // Takes over the operands and checks the depth.
   ExprPtr make(ExprKind kind, int line, std::vector<ExprPtr> operands) const;
   void note_depth(Expr* node, const ExprPtr& child) const;
+  void note_depths(Expr* node) const;  // of its arguments
 
   std::vector<Token> tokens_;
   size_t pos_ = 0;
