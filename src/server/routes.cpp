@@ -8,12 +8,25 @@ constexpr bool kOpen = true, kKey = false;
 
 constexpr Route kRoutes[] = {
     {"POST", "/v1/chat/completions", chat_completions, RunOn::kSubmit, kKey, "OpenAI", "Answer a conversation", "ChatRequest", "ChatResponse"},
+    {"POST", "/v1/completions", completions, RunOn::kSubmit, kKey, "OpenAI", "Continue texts, or score them", "CompletionRequest", "CompletionResponse"},
+    {"POST", "/v1/embeddings", embeddings, RunOn::kBlocking, kKey, "OpenAI", "Vectors of texts", "EmbeddingRequest", "EmbeddingResponse"},
+    {"POST", "/v1/rerank", rerank, RunOn::kBlocking, kKey, "OpenAI", "Order documents by how well they answer a query", "RerankRequest", "RerankResponse"},
     {"GET", "/v1/models", list_models, RunOn::kInline, kKey, "OpenAI", "The models that are served", nullptr, "ModelList"},
     {"GET", "/v1/models/{model}", get_model, RunOn::kInline, kKey, "OpenAI", "One model", nullptr, "Model"},
+    {"POST", "/tokenize", tokenize, RunOn::kSubmit, kKey, "Tokens", "The token ids of a text or a conversation", "TokenizeRequest", "TokenizeResponse"},
+    {"POST", "/detokenize", detokenize, RunOn::kSubmit, kKey, "Tokens", "The text of token ids", "DetokenizeRequest", "DetokenizeResponse"},
+    {"POST", "/api/v1/chat", service_chat, RunOn::kSubmit, kKey, "Service", "Answer one message", "ServiceChatRequest", "ServiceTextResponse"},
+    {"POST", "/api/v1/generation", service_generation, RunOn::kSubmit, kKey, "Service", "Continue one text", "ServiceGenerationRequest", "ServiceTextResponse"},
+    {"POST", "/api/v1/embedding", service_embedding, RunOn::kBlocking, kKey, "Service", "The vector of a text, or of several", "ServiceEmbeddingRequest", "ServiceEmbeddingResponse"},
     {"GET", "/health", health, RunOn::kInline, kOpen, "Operation", "Whether the service works", nullptr, "Health"},
     {"GET", "/health/live", health_live, RunOn::kInline, kOpen, "Operation", "Whether the process lives", nullptr, "Status"},
     {"GET", "/health/ready", health_ready, RunOn::kInline, kOpen, "Operation", "Whether requests are welcome: 503 while draining", nullptr, "Status"},
     {"GET", "/metrics", metrics_text, RunOn::kInline, kOpen, "Operation", "Numbers in the Prometheus text format", nullptr, nullptr},
+    {"GET", "/openapi.json", openapi_document, RunOn::kInline, kOpen, nullptr, nullptr, nullptr, nullptr},
+    {"GET", "/", ui_asset, RunOn::kInline, kOpen, nullptr, nullptr, nullptr, nullptr},
+    {"GET", "/docs", ui_asset, RunOn::kInline, kOpen, nullptr, nullptr, nullptr, nullptr},
+    {"GET", "/favicon.ico", ui_asset, RunOn::kInline, kOpen, nullptr, nullptr, nullptr, nullptr},
+    {"GET", "/ui/{file}", ui_asset, RunOn::kInline, kOpen, nullptr, nullptr, nullptr, nullptr},
 };
 
 }  // namespace

@@ -1,0 +1,18 @@
+# cmake -DOUTPUT=assets.cpp -DFILES=a;b -P embed_assets.cmake: writes a source that holds the files' bytes.
+# Octal-free and compiler-neutral: each file becomes an array of numbers.
+set(arrays "")
+set(table "")
+set(idx 0)
+foreach(file IN LISTS FILES)
+  get_filename_component(name "${file}" NAME)
+  file(READ "${file}" hex HEX)
+  file(SHA256 "${file}" digest)
+  string(SUBSTRING "${digest}" 0 16 digest)
+  string(LENGTH "${hex}" n_digits)
+  math(EXPR n_bytes "${n_digits} / 2")
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${hex}")
+  string(APPEND arrays "constexpr unsigned char kFile${idx}[] = {${bytes}0};\n")
+  string(APPEND table "    {\"${name}\", \"\\\"${digest}\\\"\", {reinterpret_cast<const char*>(kFile${idx}), ${n_bytes}}},\n")
+  math(EXPR idx "${idx} + 1")
+endforeach()
+file(WRITE "${OUTPUT}" "// Generated from web/.\n#include \"server/assets.h\"\n\nnamespace hanlin::server {\nnamespace {\n\n${arrays}\nconst Asset kAssets[] = {\n${table}};\n\n}  // namespace\n\nstd::span<const Asset> assets() { return kAssets; }\n\n}  // namespace hanlin::server\n")
