@@ -6,7 +6,11 @@ namespace hanlin::app {
 std::vector<Command> all_commands() {
   std::vector<Command> commands;
   for (Command (*make)() : {
+           pull_command,
+           list_command,
+           rm_command,
            config_command,
+           doctor_command,
            version_command,
        }) {
     commands.push_back(make());

@@ -6,6 +6,10 @@
 namespace hanlin::app {
 
 Command config_command();
+Command doctor_command();
+Command list_command();
+Command pull_command();
+Command rm_command();
 Command version_command();
 
 }  // namespace hanlin::app
