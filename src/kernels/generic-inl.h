@@ -12,6 +12,12 @@
 #include "kernels/layout.h"
 
 #define HANLIN_INLINE inline __attribute__((always_inline))
+// Before a loop over registers: whole register tiles stay in registers only when nothing of the loop is left.
+#ifdef __clang__
+#define HANLIN_UNROLL _Pragma("unroll")
+#else
+#define HANLIN_UNROLL _Pragma("GCC unroll 32")
+#endif
 
 namespace hanlin::kernels {
 namespace {

@@ -70,6 +70,7 @@ HANLIN_INLINE __m512 high_half(__m512i pairs) {
 // scores[r][0, 1]: 32 keys of one block. `next` is the block that comes after; it is prefetched line by line.
 template <KvType kType, int kRows>
 HANLIN_INLINE void block_scores(const float* q, int64_t ldq, int head_dim, const uint8_t* block, const uint8_t* next, __m512 (*scores)[2]) {
+  HANLIN_UNROLL
   for (int r = 0; r < kRows; ++r) scores[r][0] = scores[r][1] = _mm512_setzero_ps();
   const int64_t step = kType == KvType::kF32 ? 1 : 2;
   for (int64_t e = 0; e < head_dim; e += step) {
@@ -78,6 +79,7 @@ HANLIN_INLINE void block_scores(const float* q, int64_t ldq, int head_dim, const
     _mm_prefetch((const char*)next + e / step * 128 + 64, _MM_HINT_T0);
     if constexpr (kType == KvType::kF32) {
       const __m512 k0 = _mm512_loadu_ps(line), k1 = _mm512_loadu_ps(line + 64);
+      HANLIN_UNROLL
       for (int r = 0; r < kRows; ++r) {
         const __m512 value = _mm512_set1_ps(q[r * ldq + e]);
         scores[r][0] = _mm512_fmadd_ps(value, k0, scores[r][0]);
@@ -86,7 +88,9 @@ HANLIN_INLINE void block_scores(const float* q, int64_t ldq, int head_dim, const
     } else {
       const __m512i pairs0 = _mm512_loadu_si512(line), pairs1 = _mm512_loadu_si512(line + 64);
       const __m512 k[4] = {low_half(pairs0), low_half(pairs1), high_half(pairs0), high_half(pairs1)};
+      HANLIN_UNROLL
       for (int i = 0; i < 2; ++i) {
+        HANLIN_UNROLL
         for (int r = 0; r < kRows; ++r) {
           const __m512 value = _mm512_set1_ps(q[r * ldq + e + i]);
           scores[r][0] = _mm512_fmadd_ps(value, k[2 * i], scores[r][0]);
@@ -101,6 +105,7 @@ HANLIN_INLINE void block_scores(const float* q, int64_t ldq, int head_dim, const
 HANLIN_INLINE float row_weights(const AttentionArgs& args, const State& s, int row, int64_t first, __m512* scores, float* weights) {
   if (args.softcap > 0) {
     const __m512 cap = _mm512_set1_ps(args.softcap), inverse = _mm512_set1_ps(1.0f / args.softcap);
+    HANLIN_UNROLL
     for (int i = 0; i < 2; ++i) scores[i] = _mm512_mul_ps(cap, tanh_vector(_mm512_mul_ps(scores[i], inverse)));
   }
   const int64_t from = s.begin[row] - first, to = s.end[row] - first;
@@ -132,12 +137,16 @@ template <KvType kType, int kRows, int kChunks>
 HANLIN_INLINE void add_values(const float* weights, const float* corrections, const uint8_t* block, int head_dim, int e, int from, int to,
                               __mmask16 lanes, float* out, int64_t ldo) {
   __m512 acc[kRows][kChunks];
+  HANLIN_UNROLL
   for (int r = 0; r < kRows; ++r) {
+    HANLIN_UNROLL
     for (int c = 0; c < kChunks; ++c) acc[r][c] = _mm512_mul_ps(_mm512_load_ps(out + r * ldo + e + 16 * c), _mm512_set1_ps(corrections[r]));
   }
   const auto add_key = [&](int j, const __m512* values) __attribute__((always_inline)) {
+    HANLIN_UNROLL
     for (int r = 0; r < kRows; ++r) {
       const __m512 weight = _mm512_set1_ps(weights[r * kKvBlock + j]);
+      HANLIN_UNROLL
       for (int c = 0; c < kChunks; ++c) acc[r][c] = _mm512_fmadd_ps(weight, values[c], acc[r][c]);
     }
   };
@@ -146,6 +155,7 @@ HANLIN_INLINE void add_values(const float* weights, const float* corrections, co
     for (int j = from; j < to; ++j) {
       const float* line = (const float*)block + (int64_t)j * head_dim + e;
       __m512 values[kChunks];
+      HANLIN_UNROLL
       for (int c = 0; c < kChunks; ++c) values[c] = _mm512_maskz_loadu_ps(mask(c), line + 16 * c);
       add_key(j, values);
     }
@@ -153,6 +163,7 @@ HANLIN_INLINE void add_values(const float* weights, const float* corrections, co
     for (int j = from / 2 * 2; j < to; j += 2) {
       const uint32_t* line = (const uint32_t*)block + (int64_t)(j / 2) * head_dim + e;
       __m512 low[kChunks], high[kChunks];
+      HANLIN_UNROLL
       for (int c = 0; c < kChunks; ++c) {
         const __m512i pairs = _mm512_maskz_loadu_epi32(mask(c), line + 16 * c);
         low[c] = low_half(pairs);
@@ -162,7 +173,9 @@ HANLIN_INLINE void add_values(const float* weights, const float* corrections, co
       if (j + 1 < to) add_key(j + 1, high);
     }
   }
+  HANLIN_UNROLL
   for (int r = 0; r < kRows; ++r) {
+    HANLIN_UNROLL
     for (int c = 0; c < kChunks; ++c) _mm512_store_ps(out + r * ldo + e + 16 * c, acc[r][c]);
   }
 }
@@ -184,6 +197,7 @@ void tile_block(const AttentionArgs& args, const State& s, int row, int64_t firs
   __m512 scores[kRows][2];
   block_scores<kType, kRows>(s.q + (int64_t)row * s.padded, s.padded, args.head_dim, args.k_blocks[b], args.k_blocks[next], scores);
   float corrections[kRows];
+  HANLIN_UNROLL
   for (int r = 0; r < kRows; ++r) corrections[r] = row_weights(args, s, row + r, first, scores[r], s.weights + r * kKvBlock);
   float* out = s.out + (int64_t)row * s.padded;
   int e = 0;

@@ -17,9 +17,11 @@ void expand(const PackedMatrix& w, int64_t panel, float* out) {
     __m512i u[8];
     unpack_group<kFormat>(quants + g * kLayout.group_bytes(), u);
     const GroupScales scales = load_scales<kLayout.scales>(scale_region, g);
+    HANLIN_UNROLL
     for (int s = 0; s < 8; ++s) {
       const int sub = kLayout.n_sub() == 2 ? s / 4 : 0;
       const __m512i shifted[4] = {u[s], _mm512_srli_epi32(u[s], 8), _mm512_srli_epi32(u[s], 16), _mm512_srli_epi32(u[s], 24)};
+      HANLIN_UNROLL
       for (int j = 0; j < 4; ++j) {
         const __m512 number = _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_and_si512(shifted[j], byte), zero));
         __m512 value = _mm512_mul_ps(number, scales.scale[sub]);
@@ -44,20 +46,26 @@ void tile(const GemmArgs& args, const uint8_t* weights, int64_t row, int64_t pan
   constexpr int kPointers = kRows < 4 ? kRows : 4, kPer = kRows / kPointers;
   const int64_t ldx = args.ldx, n = args.w->k;
   const float* x[kPointers];
+  HANLIN_UNROLL
   for (int p = 0; p < kPointers; ++p) x[p] = args.x + (row + p * kPer) * ldx;
   __m512 sums[kRows];
+  HANLIN_UNROLL
   for (int r = 0; r < kRows; ++r) sums[r] = _mm512_setzero_ps();
   int64_t k = 0;
   for (; k + 2 <= n; k += 2) {
+    HANLIN_UNROLL
     for (int i = 0; i < 2; ++i) {
       const __m512 w = weights_at<kFormat>(weights, k + i);
+      HANLIN_UNROLL
       for (int r = 0; r < kRows; ++r) sums[r] = _mm512_fmadd_ps(_mm512_set1_ps(x[r / kPer][r % kPer * ldx + k + i]), w, sums[r]);
     }
   }
   if (k < n) {
     const __m512 w = weights_at<kFormat>(weights, k);
+    HANLIN_UNROLL
     for (int r = 0; r < kRows; ++r) sums[r] = _mm512_fmadd_ps(_mm512_set1_ps(x[r / kPer][r % kPer * ldx + k]), w, sums[r]);
   }
+  HANLIN_UNROLL
   for (int r = 0; r < kRows; ++r) store_outputs(args, row + r, panel, sums[r]);
 }
 

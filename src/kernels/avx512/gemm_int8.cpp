@@ -52,8 +52,10 @@ template <int kSub, bool kMin>
 HANLIN_INLINE __m512 add_group(__m512 sums, const __m512i* w, const GroupScales& scales, const int8_t* q, float x_scale,
                                const int32_t* correction) {
   const __m512 xs = _mm512_set1_ps(x_scale);
+  HANLIN_UNROLL
   for (int sub = 0; sub < kSub; ++sub) {
     __m512i dots = kMin ? _mm512_setzero_si512() : _mm512_set1_epi32(correction[sub]);
+    HANLIN_UNROLL
     for (int s = 8 / kSub * sub; s < 8 / kSub * (sub + 1); ++s) dots = dot4(dots, w[s], q + 4 * s);
     sums = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), _mm512_mul_ps(scales.scale[sub], xs), sums);
     if constexpr (kMin) {
@@ -65,41 +67,59 @@ HANLIN_INLINE __m512 add_group(__m512 sums, const __m512i* w, const GroupScales&
 
 // ------------------------------------------------------------------------------------------------------------ few rows
 
-constexpr int64_t kPrefetchBytes = 4096;  // ahead in the linear stream of panels; reading past the end is only a hint
-
-template <Packed kFormat, int kRows>
-void few_rows(const GemmArgs& args, const int32_t* corrections) {
+// Panels [panel, panel + kPanels) side by side: each is a stream of its own for the hardware prefetcher. One thread reads
+// 30 % faster from four streams than from one; software prefetch made either slower (Zen 4).
+template <Packed kFormat, int kRows, int kPanels>
+void few_rows_panels(const GemmArgs& args, const int32_t* corrections, int64_t panel) {
   constexpr Layout kLayout = layout_of(kFormat);
   constexpr int kSub = kLayout.n_sub(), kBytes = kLayout.group_bytes();
-  const int64_t k = args.w->k, groups = k / kGroup;
+  const int64_t k = args.w->k, groups = k / kGroup, stride = args.w->panel_bytes;
   const int8_t* q[kRows];
   const float* x_scale[kRows];
   const int32_t* correction[kRows];
+  HANLIN_UNROLL
   for (int r = 0; r < kRows; ++r) {
     const int64_t row = r < args.m ? r : args.m - 1;  // missing rows repeat the last one and are not stored
     q[r] = args.xq.q + row * k;
     x_scale[r] = args.xq.scale + row * groups;
     correction[r] = corrections + row * groups * kSub;
   }
-  for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
-    const uint8_t* quants = args.w->data + panel * args.w->panel_bytes;
-    const uint8_t* scale_region = quants + quant_region_bytes(kLayout, k);
-    __m512 sums[kRows];
-    for (int r = 0; r < kRows; ++r) sums[r] = _mm512_setzero_ps();
-    for (int64_t g = 0; g < groups; ++g) {
-      const uint8_t* src = quants + g * kBytes;
-      for (int i = 0; i < kBytes; i += 64) _mm_prefetch((const char*)src + kPrefetchBytes + i, _MM_HINT_T0);
+  const uint8_t* quants = args.w->data + panel * stride;
+  const uint8_t* scale_region = quants + quant_region_bytes(kLayout, k);
+  __m512 sums[kPanels][kRows];
+  HANLIN_UNROLL
+  for (int p = 0; p < kPanels; ++p) {
+    HANLIN_UNROLL
+    for (int r = 0; r < kRows; ++r) sums[p][r] = _mm512_setzero_ps();
+  }
+  for (int64_t g = 0; g < groups; ++g) {
+    HANLIN_UNROLL
+    for (int p = 0; p < kPanels; ++p) {
+      const uint8_t* src = quants + p * stride + g * kBytes;
       __m512i w[8];
       unpack_group<kFormat>(src, w);
-      const GroupScales scales = load_scales<kLayout.scales>(scale_region, g);
+      const GroupScales scales = load_scales<kLayout.scales>(scale_region + p * stride, g);
+      HANLIN_UNROLL
       for (int r = 0; r < kRows; ++r) {
-        sums[r] = add_group<kSub, kLayout.has_min()>(sums[r], w, scales, q[r] + g * kGroup, x_scale[r][g], correction[r] + g * kSub);
+        sums[p][r] = add_group<kSub, kLayout.has_min()>(sums[p][r], w, scales, q[r] + g * kGroup, x_scale[r][g], correction[r] + g * kSub);
       }
     }
+  }
+  HANLIN_UNROLL
+  for (int p = 0; p < kPanels; ++p) {
+    HANLIN_UNROLL
     for (int r = 0; r < kRows; ++r) {
-      if (r < args.m) store_outputs(args, r, panel, sums[r]);
+      if (r < args.m) store_outputs(args, r, panel + p, sums[p][r]);
     }
   }
+}
+
+template <Packed kFormat, int kRows>
+void few_rows(const GemmArgs& args, const int32_t* corrections) {
+  constexpr int kPanels = kRows <= 2 ? 4 : kRows == 4 ? 2 : 1;
+  int64_t panel = args.panel_begin;
+  for (; panel + kPanels <= args.panel_end; panel += kPanels) few_rows_panels<kFormat, kRows, kPanels>(args, corrections, panel);
+  for (; panel < args.panel_end; ++panel) few_rows_panels<kFormat, kRows, 1>(args, corrections, panel);
 }
 
 template <Packed kFormat>
@@ -130,6 +150,7 @@ OpenPanel open_panel(const PackedMatrix& w, int64_t panel, uint8_t* numbers, flo
     if constexpr (kLayout.bits != 8) {
       __m512i u[8];
       unpack_group<kFormat>(quants + g * kLayout.group_bytes(), u);
+      HANLIN_UNROLL
       for (int s = 0; s < 8; ++s) _mm512_store_si512(numbers + g * 512 + 64 * s, u[s]);
     }
     const GroupScales s = load_scales<kLayout.scales>(scale_region, g);
@@ -149,28 +170,37 @@ void tile(const GemmArgs& args, const OpenPanel& w, const int32_t* corrections, 
   const int8_t* q[kPointers];
   const float* x_scale[kPointers];
   const int32_t* correction[kPointers];
+  HANLIN_UNROLL
   for (int p = 0; p < kPointers; ++p) {
     q[p] = args.xq.q + (row + p * kPer) * k;
     x_scale[p] = args.xq.scale + (row + p * kPer) * groups;
     correction[p] = corrections + p * kPer * ld_correction;
   }
   __m512 sums[kRows];
-  for (int r = 0; r < kRows; ++r) sums[r] = _mm512_setzero_ps();
+  HANLIN_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    sums[r] = _mm512_setzero_ps();
+    __builtin_prefetch(args.y + (row + r) * args.ldy + panel * kPanelRows, 1);
+  }
   for (int64_t g = 0; g < groups; ++g) {
     for (int64_t i = 0; i < next_step; i += 64) _mm_prefetch((const char*)next + g * next_step + i, _MM_HINT_T1);
     __m512i u[8];
+    HANLIN_UNROLL
     for (int s = 0; s < 8; ++s) u[s] = _mm512_load_si512(w.numbers + g * 512 + 64 * s);
     GroupScales scales;
+    HANLIN_UNROLL
     for (int sub = 0; sub < kSub; ++sub) {
       scales.scale[sub] = _mm512_load_ps(w.scales + g * kScaleFloats + 16 * sub);
       if constexpr (kMin) scales.min[sub] = _mm512_load_ps(w.scales + g * kScaleFloats + 16 * (kSub + sub));
     }
+    HANLIN_UNROLL
     for (int r = 0; r < kRows; ++r) {
       const int p = r / kPer, i = r % kPer;
       sums[r] = add_group<kSub, kMin>(sums[r], u, scales, q[p] + i * k + g * kGroup, x_scale[p][i * groups + g],
                                       correction[p] + i * ld_correction + g * kSub);
     }
   }
+  HANLIN_UNROLL
   for (int r = 0; r < kRows; ++r) store_outputs(args, row + r, panel, sums[r]);
 }
 

@@ -17,10 +17,12 @@ template <int kBits>
 HANLIN_INLINE void unpack_numbers(const uint8_t* src, __m512i* w) {
   const __m512i low4 = _mm512_set1_epi8(15), low2 = _mm512_set1_epi8(3);
   if constexpr (kBits == 8) {
+    HANLIN_UNROLL
     for (int s = 0; s < 8; ++s) w[s] = _mm512_load_si512(src + 64 * s);
     return;
   }
   if constexpr (kBits >= 4) {
+    HANLIN_UNROLL
     for (int s = 0; s < 4; ++s) {
       const __m512i both = _mm512_load_si512(src + 64 * s);
       w[s] = _mm512_and_si512(both, low4);
@@ -28,13 +30,16 @@ HANLIN_INLINE void unpack_numbers(const uint8_t* src, __m512i* w) {
     }
   }
   if constexpr (kBits == 2 || kBits == 3) {
+    HANLIN_UNROLL
     for (int s = 0; s < 2; ++s) {
       const __m512i four = _mm512_load_si512(src + 64 * s);
+      HANLIN_UNROLL
       for (int i = 0; i < 4; ++i) w[s + 2 * i] = _mm512_and_si512(_mm512_srli_epi16(four, 2 * i), low2);
     }
   }
   if constexpr (kBits == 6) {
     const __m512i high2 = _mm512_set1_epi8(0x30);
+    HANLIN_UNROLL
     for (int s = 0; s < 2; ++s) {
       const __m512i four = _mm512_load_si512(src + 256 + 64 * s);
       // number |= bits << 4; the ternary function is a | (b & c).
@@ -47,6 +52,7 @@ HANLIN_INLINE void unpack_numbers(const uint8_t* src, __m512i* w) {
   if constexpr (kBits == 3 || kBits == 5) {
     const __m512i bit = _mm512_set1_epi8(1 << (kBits - 1));
     const __mmask64* masks = (const __mmask64*)(src + (kBits == 3 ? 128 : 256));
+    HANLIN_UNROLL
     for (int s = 0; s < 8; ++s) w[s] = _mm512_mask_add_epi8(w[s], masks[s], w[s], bit);
   }
 }
@@ -57,6 +63,7 @@ HANLIN_INLINE void unpack_group(const uint8_t* src, __m512i* w) {
   unpack_numbers<kLayout.bits>(src, w);
   if constexpr (kLayout.lut) {
     const __m512i values = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i*)kIq4Values));
+    HANLIN_UNROLL
     for (int s = 0; s < 8; ++s) w[s] = _mm512_shuffle_epi8(values, w[s]);
   }
 }
@@ -93,6 +100,7 @@ HANLIN_INLINE GroupScales load_scales(const uint8_t* scales, int64_t g) {
       out.min[0] = _mm512_mul_ps(load_f16(record + 32), load_u8(record + 64 + 32 * i + 16));
     } else if constexpr (kScales == Scales::kSuperNib) {
       const __m512 dmin = load_f16(record + 32);
+      HANLIN_UNROLL
       for (int sub = 0; sub < 2; ++sub) {
         const __m512i both = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)(record + 64 + 16 * (2 * i + sub))));
         out.scale[sub] = _mm512_mul_ps(d, _mm512_cvtepi32_ps(_mm512_and_si512(both, _mm512_set1_epi32(15))));
@@ -101,6 +109,7 @@ HANLIN_INLINE GroupScales load_scales(const uint8_t* scales, int64_t g) {
     } else if constexpr (kScales == Scales::kSuperI8) {
       out.scale[0] = _mm512_mul_ps(d, load_i8(record + 32 + 16 * i));
     } else {
+      HANLIN_UNROLL
       for (int sub = 0; sub < 2; ++sub) out.scale[sub] = _mm512_mul_ps(d, load_i8(record + 32 + 16 * (2 * i + sub)));
     }
   }
