@@ -38,7 +38,10 @@ using NormalizeStep =
 // The steps run in order. Immutable after set-up; any thread.
 class Normalizer {
  public:
-  void add(NormalizeStep step) { steps_.push_back(std::move(step)); }
+  template <typename Step>
+  void add(Step step) {
+    steps_.emplace_back(std::in_place_type<Step>, std::move(step));
+  }
   bool empty() const { return steps_.empty(); }
   // Normal forms leave a text alone that is not valid UTF-8; the other steps turn invalid sequences into U+FFFD.
   std::string apply(std::string_view text) const;

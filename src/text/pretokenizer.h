@@ -41,7 +41,10 @@ class PreTokenizer {
     size_t begin, end;
   };
 
-  void add(PreTokenizeStep step) { steps_.push_back(std::move(step)); }
+  template <typename Step>
+  void add(Step step) {
+    steps_.emplace_back(std::in_place_type<Step>, std::move(step));
+  }
   Status add_regex(std::string_view regex, SplitBehavior behavior = SplitBehavior::kIsolated, bool invert = false);
   bool empty() const { return steps_.empty(); }
 

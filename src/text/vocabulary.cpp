@@ -123,13 +123,12 @@ void Vocabulary::set_bytes(const std::vector<std::string>& bytes) {
   HANLIN_CHECK(bytes.size() == kinds_.size(), "Vocabulary::set_bytes: one string for each token");
   bytes_ = StringPool();
   max_bytes_ = 0;
-  const auto in_text = [this](size_t i) { return kinds_[i] == TokenKind::kNormal || kinds_[i] == TokenKind::kUserDefined; };
   for (size_t i = 0; i < bytes.size(); ++i) {
     bytes_.add(bytes[i]);
-    if (in_text(i)) max_bytes_ = std::max(max_bytes_, bytes[i].size());
+    if (kinds_[i] == TokenKind::kNormal || kinds_[i] == TokenKind::kUserDefined) max_bytes_ = std::max(max_bytes_, bytes[i].size());
   }
   by_bytes_ = StringIndex();
-  by_bytes_.build(bytes_, in_text);
+  by_bytes_.build(bytes_, [this](size_t i) { return kinds_[i] == TokenKind::kNormal; });
 }
 
 std::string token_bytes_of(std::string_view text, TokenKind kind, Spelling spelling) {

@@ -77,7 +77,7 @@ class Vocabulary {
 
   // The bytes each token adds to a text; set once by the loader with set_bytes.
   std::string_view bytes(int32_t id) const { return bytes_[static_cast<size_t>(id)]; }
-  // A normal or user-defined token by its bytes; -1 if absent.
+  // A normal token by its bytes; -1 if absent.
   int32_t find_bytes(std::string_view bytes) const { return by_bytes_.find(bytes_, bytes); }
   size_t max_bytes() const { return max_bytes_; }  // of normal and user-defined tokens
   void set_bytes(const std::vector<std::string>& bytes);

@@ -17,7 +17,7 @@ Value Interpreter::eval(const Expr& expr, Scope* scope) {
     case ExprKind::kName: return eval_name(expr, scope);
     default: break;
   }
-  // Bounded by the depth of the tree (parser) times the depth of calls, both limited.
+  const DepthFrame frame(this);
   line_ = expr.line;
   switch (expr.kind) {
     case ExprKind::kList:

@@ -10,8 +10,6 @@
 namespace hanlin::jinja {
 namespace {
 
-// Nested evaluations, all kinds together: what bounds the machine's stack.
-constexpr int kMaxFrames = 2500;
 constexpr int kMaxPrintedNamespaces = 8;  // inside each other
 constexpr size_t kScopeBytes = 256;
 
@@ -87,13 +85,13 @@ void Namespace::print(Runtime& rt, TextBuffer& out) {
   if (is_printing) {
     out.append("...");
   } else {
-    thread_local int n_printing = 0;  // namespaces can form chains of any length
     struct Guard {
-      bool* flag;
-      explicit Guard(bool* f) : flag(f) { *flag = true; ++n_printing; }
-      ~Guard() { *flag = false; --n_printing; }
-    } guard(&is_printing);
-    if (n_printing > kMaxPrintedNamespaces) fail_limit("expected fewer namespaces inside each other to print");
+      bool& flag;
+      int& n;
+      Guard(bool& f, int& count) : flag(f), n(count) { flag = true; ++n; }
+      ~Guard() { flag = false; --n; }
+    } guard(is_printing, rt.n_printed_namespaces);
+    if (rt.n_printed_namespaces > kMaxPrintedNamespaces) fail_limit("expected fewer namespaces inside each other to print");
     bool is_first = true;
     for (const auto& [key, value] : attributes) {
       if (!is_first) out.append(", ");
@@ -127,18 +125,6 @@ class Interpreter::CallFrame {
     ++interpreter->n_calls_;
   }
   ~CallFrame() { --interpreter_->n_calls_; }
-
- private:
-  Interpreter* interpreter_;
-};
-
-class Interpreter::DepthFrame {
- public:
-  explicit DepthFrame(Interpreter* interpreter) : interpreter_(interpreter) {
-    if (interpreter->n_frames_ >= kMaxFrames) fail_limit("expected fewer blocks and calls inside each other");
-    ++interpreter->n_frames_;
-  }
-  ~DepthFrame() { --interpreter_->n_frames_; }
 
  private:
   Interpreter* interpreter_;

@@ -66,8 +66,21 @@ class Interpreter {
   };
 
  private:
+  static constexpr int kMaxFrames = 3000;
   enum class Flow { kNext, kBreak, kContinue };
-  class DepthFrame;
+  // Counts nested evaluations of all kinds together: what bounds the machine's stack.
+  class DepthFrame {
+   public:
+    explicit DepthFrame(Interpreter* interpreter) : interpreter_(interpreter) {
+      if (interpreter->n_frames_ >= kMaxFrames) fail_limit("expected fewer blocks, calls and operations inside each other");
+      ++interpreter->n_frames_;
+    }
+    ~DepthFrame() { --interpreter_->n_frames_; }
+    DepthFrame(const DepthFrame&) = delete;
+
+   private:
+    Interpreter* interpreter_;
+  };
   class CallFrame;
 
   // Statements: interpreter.cpp

@@ -61,6 +61,8 @@ class Runtime {
   const TemplateLimits& limits() const { return limits_; }
   std::time_t now() const { return now_; }
 
+  int n_printed_namespaces = 0;  // being printed inside each other; they can form chains of any length
+
  private:
   int64_t steps_left() const { return limits_.max_steps - n_steps_; }
   [[noreturn]] void refuse_steps() const;
