@@ -92,8 +92,7 @@ int32_t Sampler::sample(std::span<const float> logits, SamplingState& state) {
 int32_t Sampler::sample_unfiltered(std::span<const float> logits, float max, float temperature, double u) {
   const auto n = static_cast<int64_t>(logits.size());
   row_.resize(logits.size());  // may be `logits` itself
-  const float scale = 1 / temperature;
-  for (size_t i = 0; i < logits.size(); ++i) row_[i] = (logits[i] - max) * scale;
+  for (size_t i = 0; i < logits.size(); ++i) row_[i] = (logits[i] - max) / temperature;  // no product: 1 / temperature may overflow
   chunk_sums_.clear();
   double total = 0;
   for (int64_t begin = 0; begin < n; begin += kChunk) {
