@@ -20,6 +20,7 @@ TABLE = {
     "text": ["base", "formats"],
     "text/chat_template": ["base"],
     "model": ["ops", "formats"],
+    "model/convert": ["model", "quant", "text"],
     "api": ["base"],
     "engine": ["model", "text", "text/chat_template", "api"],
     "hub": ["base"],
