@@ -176,7 +176,6 @@ void append_formatted(Runtime& rt, const Value& value, std::string_view spec_tex
     if (spec.type != 0 && spec.type != 'n' && kFloatTypes.find(spec.type) == std::string_view::npos) refuse_type();
     return append_float(rt, value.as_real(), spec, out);
   }
-  if (value.is(Kind::kBool) && spec.type == 0) return append_text(rt, value.as_bool() ? "True" : "False", spec, out);
   if (spec.type != 0 && std::string_view("bdonxX").find(spec.type) == std::string_view::npos) refuse_type();
   if (spec.precision) fail("Precision not allowed in integer format specifier");
   append_integer(rt, value.as_int(), spec, out);
@@ -355,14 +354,9 @@ class BraceFormatter {
     }
     if (end >= format.size()) fail("expected '}' before end of string");
     std::string_view field = format.substr(pos, end - pos);
-    std::string spec;
-    if (const size_t colon = field.find(':'); colon != std::string_view::npos) {
-      TextBuffer spec_text(rt_);
-      std::string_view name = field.substr(0, colon);
-      append(field.substr(colon + 1), spec_text, depth + 1);
-      spec = spec_text.take();
-      field = name;
-    }
+    const size_t colon = field.find(':');
+    const std::string_view spec_format = colon == std::string_view::npos ? std::string_view() : field.substr(colon + 1);
+    field = field.substr(0, colon);
     char conversion = 0;
     if (const size_t bang = field.find('!'); bang != std::string_view::npos) {
       if (bang + 2 != field.size()) fail("expected ':' after conversion specifier");
@@ -373,7 +367,9 @@ class BraceFormatter {
     if (conversion == 's') value = soft_str(rt_, value);
     else if (conversion == 'r') value = make_string(rt_, to_repr(rt_, value));
     else if (conversion != 0) fail(fmt::format("Unknown conversion specifier {}", conversion));
-    append_formatted(rt_, value, spec, out);
+    TextBuffer spec(rt_);
+    append(spec_format, spec, depth + 1);  // after the field: both may count through the arguments
+    append_formatted(rt_, value, spec.text(), out);
     return end + 1;
   }
 

@@ -177,6 +177,7 @@ class Lexer {
   }
 
   void comment(size_t pos) {
+    if (pos == source_.size()) return set_position(pos);  // as Jinja has it: an opening at the very end is nothing
     const size_t close = source_.find("#}", pos);
     if (close == kNowhere) fail_syntax(line(), "expected \"#}\" at the end of a comment, got the end of the template");
     const char before = close > pos ? source_[close - 1] : '\0';
@@ -195,6 +196,7 @@ class Lexer {
   void raw(size_t body) {
     const int first_line = line();
     set_position(body);
+    if (body == source_.size()) return;
     for (size_t begin = source_.find("{%", body); begin != kNowhere; begin = source_.find("{%", begin + 2)) {
       const char mark = begin + 2 < source_.size() ? source_[begin + 2] : '\0';
       const char sign = mark == '-' || mark == '+' ? mark : '\0';

@@ -176,6 +176,9 @@ class Parser : ExpressionParser {
       } else if (has_fallback) {
         fail_syntax(current().line, "non-default argument follows default argument");
       }
+      if (param.symbol == kSymbolCaller && param.fallback == nullptr) {
+        fail_syntax(current().line, "expected a default for the parameter 'caller'");
+      }
       macro->params.push_back(std::move(param));
     }
     expect_operator(")");

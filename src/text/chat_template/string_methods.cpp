@@ -205,7 +205,7 @@ std::vector<Value> split_on_space(Runtime& rt, const Value& self, int64_t max_sp
   while (!rest.empty()) {
     rt.step();
     if (max_split >= 0 && static_cast<int64_t>(parts.size()) >= max_split) {
-      parts.push_back(like(rt, self, strip_right(rest)));
+      parts.push_back(like(rt, self, rest));
       break;
     }
     size_t end = 0;
@@ -226,7 +226,7 @@ std::vector<Value> split_on_space_from_right(Runtime& rt, const Value& self, int
   while (!rest.empty()) {
     rt.step();
     if (max_split >= 0 && static_cast<int64_t>(parts.size()) >= max_split) {
-      parts.push_back(like(rt, self, strip_left(rest)));
+      parts.push_back(like(rt, self, rest));
       break;
     }
     size_t start = rest.size();

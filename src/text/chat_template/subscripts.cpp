@@ -64,9 +64,9 @@ bool find_element(Runtime& rt, const Value& value, const Value& key, Value* out)
   return true;
 }
 
-// Start, number and stride of the elements a slice selects from `n`, by Python's slice.indices().
+// Start, end, number and stride of the elements a slice selects from `n`, by Python's slice.indices().
 struct Selection {
-  int64_t start = 0, count = 0, step = 1;
+  int64_t start = 0, end = 0, count = 0, step = 1;
 };
 
 Selection select(int64_t n, const Value& start, const Value& stop, const Value& step) {
@@ -86,8 +86,8 @@ Selection select(int64_t n, const Value& start, const Value& stop, const Value& 
     return std::clamp(i < 0 ? i + n : i, low, high);
   };
   s.start = clamp(start, forward ? low : high);
-  const int64_t end = clamp(stop, forward ? high : low);
-  const int64_t distance = forward ? end - s.start : s.start - end;
+  s.end = clamp(stop, forward ? high : low);
+  const int64_t distance = forward ? s.end - s.start : s.start - s.end;
   if (distance > 0) {
     const uint64_t stride = forward ? static_cast<uint64_t>(s.step) : uint64_t{0} - static_cast<uint64_t>(s.step);
     s.count = static_cast<int64_t>((static_cast<uint64_t>(distance) - 1) / stride + 1);
@@ -149,11 +149,12 @@ Value get_slice(Runtime& rt, const Value& value, const Value& start, const Value
   if (value.is(Kind::kRange)) {
     const Range& range = value.range();
     const Selection s = select(range.n, start, stop, step);
-    if (s.count == 0) return make_range(rt, 0, 0, 1);
-    int64_t stride = 1;
-    if (s.count > 1 && __builtin_mul_overflow(range.step, s.step, &stride)) fail("slice step too large");
-    const int64_t first = range.start + s.start * range.step;
-    return make_range(rt, first, first + (s.count - 1) * stride + (stride > 0 ? 1 : -1), stride);
+    int64_t stride = 0, first = 0, end = 0;
+    const bool fits = !__builtin_mul_overflow(range.step, s.step, &stride) && !__builtin_mul_overflow(s.start, range.step, &first) &&
+                      !__builtin_add_overflow(range.start, first, &first) && !__builtin_mul_overflow(s.end, range.step, &end) &&
+                      !__builtin_add_overflow(range.start, end, &end);
+    if (!fits) fail("integer overflow: expected a range within 64 bits");
+    return make_range(rt, first, end, stride);
   }
   if (!value.is_sequence()) fail(fmt::format("'{}' object is not subscriptable", type_name(value)));
   const Selection s = select(length(rt, value), start, stop, step);
