@@ -73,7 +73,8 @@ template <Packed kFormat, int kRows, int kPanels>
 void few_rows_panels(const GemmArgs& args, const int32_t* corrections, int64_t panel) {
   constexpr Layout kLayout = layout_of(kFormat);
   constexpr int kSub = kLayout.n_sub(), kBytes = kLayout.group_bytes();
-  const int64_t k = args.w->k, groups = k / kGroup, stride = args.w->panel_bytes;
+  constexpr int kAhead = 2048 / kBytes, kScaleStep = kLayout.scale_bytes() * kGroup / kLayout.scale_span();
+  const int64_t k = args.w->k, groups = k / kGroup, stride = args.w->panel_bytes, skip = stride - groups * kBytes;
   const int8_t* q[kRows];
   const float* x_scale[kRows];
   const int32_t* correction[kRows];
@@ -96,6 +97,12 @@ void few_rows_panels(const GemmArgs& args, const int32_t* corrections, int64_t p
     HANLIN_UNROLL
     for (int p = 0; p < kPanels; ++p) {
       const uint8_t* src = quants + p * stride + g * kBytes;
+      if constexpr (kRows == 8) {
+        const char* ahead = (const char*)src + kAhead * kBytes + (g + kAhead < groups ? 0 : skip);
+        HANLIN_UNROLL
+        for (int i = 0; i < kBytes; i += 64) _mm_prefetch(ahead + i, _MM_HINT_T0);
+        _mm_prefetch((const char*)scale_region + stride + g * kScaleStep, _MM_HINT_T1);
+      }
       __m512i w[8];
       unpack_group<kFormat>(src, w);
       const GroupScales scales = load_scales<kLayout.scales>(scale_region + p * stride, g);
