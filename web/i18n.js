@@ -1,7 +1,7 @@
 // The words of the interface, in English and Chinese.
 const words = {
   en: {
-    newChat: '＋  New chat', conversations: 'Conversations', docs: 'API docs', language: 'Language: English → 中文', theme: 'Light or dark',
+    newChat: '+  New chat', conversations: 'Conversations', docs: 'API docs', language: 'Language: English → 中文', theme: 'Light or dark',
     model: 'Model', settings: 'Settings', placeholder: 'Ask anything', send: 'Send', stop: 'Stop',
     hint: 'Enter sends, Shift+Enter starts a new line. Answers can be wrong; check what matters.',
     system: 'System prompt', temperature: 'Temperature', topP: 'Top-p', maxTokens: 'Longest answer (tokens)', seed: 'Seed (empty: random)',
@@ -12,7 +12,7 @@ const words = {
       'Translate into Chinese: “A journey of a thousand miles begins with a single step.”', 'Give me three names for a small tea house.'],
   },
   zh: {
-    newChat: '＋  新对话', conversations: '对话列表', docs: '接口文档', language: '语言：中文 → English', theme: '浅色或深色',
+    newChat: '+  新对话', conversations: '对话列表', docs: '接口文档', language: '语言：中文 → English', theme: '浅色或深色',
     model: '模型', settings: '设置', placeholder: '想问点什么？', send: '发送', stop: '停止',
     hint: '回车发送，Shift+回车换行。回答可能有误，重要内容请核对。',
     system: '系统提示词', temperature: '温度', topP: 'Top-p', maxTokens: '最长回答（词元）', seed: '随机种子（空：随机）',

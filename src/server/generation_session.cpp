@@ -12,8 +12,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The engine enforces a request's deadline; this much later the session stops waiting for it.
-constexpr std::chrono::seconds kDeadlineGrace{5};
 constexpr int kClientGone = 499;
 
 // What one batch of events changed.
@@ -99,7 +97,7 @@ asio::awaitable<std::optional<HttpResponse>> run_generation(std::shared_ptr<Exch
   const ServerOptions& options = exchange->core.options;
   GenerationAnswer& answer = *running->answer;
   const bool streaming = answer.streaming();
-  const auto give_up_at = exchange->received + options.request_timeout + kDeadlineGrace;
+  const auto give_up_at = exchange->received + options.request_timeout + options.deadline_grace;
   auto next_keep_alive = Clock::now() + options.keep_alive_interval;
   StreamWriter writer(exchange);
   size_t n_ended = 0;

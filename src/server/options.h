@@ -24,6 +24,7 @@ struct ServerOptions {
   std::chrono::milliseconds body_timeout{60'000};       // the whole body
   std::chrono::milliseconds write_timeout{60'000};      // one write; a reader that stalls longer is dropped
   std::chrono::milliseconds request_timeout{600'000};   // one request, queue included; clients may ask for less
+  std::chrono::milliseconds deadline_grace{5'000};      // how much later the session stops waiting for a model
   std::chrono::milliseconds keep_alive_interval{15'000};  // comment lines in a silent stream
   std::chrono::milliseconds drain_timeout{30'000};      // running requests after SIGTERM
 

@@ -70,7 +70,7 @@ asio::awaitable<Reply> call_on_pool(std::shared_ptr<Exchange> exchange, const Ro
   if (!pool.try_post([call] { complete_call(call); })) {
     co_return error_response({Code::kResourceExhausted, "service: too many requests are waiting; try again later"});
   }
-  const auto give_up_at = exchange->received + exchange->core.options.request_timeout;
+  const auto give_up_at = exchange->received + exchange->core.options.request_timeout + exchange->core.options.deadline_grace;
   while (!call->done) {
     if (exchange->connection->aborted() || std::chrono::steady_clock::now() >= give_up_at) {
       call->abandoned = true;

@@ -13,7 +13,9 @@ const api::ModelInfo* info_of(const api::ServedModel& model) {
 }
 
 Json model_json(const api::ServedModel& model) {
-  Json json = {{"id", model.name}, {"object", "model"}, {"created", model.created_unix}, {"owned_by", "hanlin"}};
+  const api::ModelInfo* info = info_of(model);
+  const int64_t created = model.created_unix == 0 && info ? info->created_unix : model.created_unix;
+  Json json = {{"id", model.name}, {"object", "model"}, {"created", created}, {"owned_by", "hanlin"}};
   Json abilities = Json::array();
   if (model.generator) abilities.push_back("generate");
   if (model.generator && model.generator->info().has_chat_template) abilities.push_back("chat");
@@ -21,7 +23,7 @@ Json model_json(const api::ServedModel& model) {
   if (model.reranker) abilities.push_back("rerank");
   json["capabilities"] = std::move(abilities);
   json["aliases"] = model.aliases;
-  if (const api::ModelInfo* info = info_of(model)) {
+  if (info) {
     json["architecture"] = info->architecture;
     json["parameters"] = info->n_parameters;
     json["max_model_len"] = model.generator ? info->context_length : model.embedder ? model.embedder->embedder_info().max_tokens : info->context_length;
