@@ -205,7 +205,8 @@ $('input').addEventListener('keydown', (event) => {
 $('stop').addEventListener('click', () => running?.abort());
 $('new-chat').addEventListener('click', () => select(null));
 $('model').addEventListener('change', () => { store.write('model', $('model').value); drawControls(); });
-$('toggle-sidebar').addEventListener('click', () => document.body.classList.toggle('sidebar-open'));
+$('toggle-sidebar').addEventListener('click', (event) => { event.stopPropagation(); document.body.classList.toggle('sidebar-open'); });
+document.querySelector('main').addEventListener('click', () => document.body.classList.remove('sidebar-open'));
 $('language').addEventListener('click', () => { switchLanguage(); draw(); drawControls(); });
 $('theme').addEventListener('click', () => {
   const theme = document.documentElement.dataset.theme === 'dark' ? 'light' : 'dark';
@@ -218,7 +219,9 @@ $('open-settings').addEventListener('click', () => {
   $('settings').showModal();
 });
 $('settings').addEventListener('close', () => {
-  settings = $('settings').returnValue === 'reset' ? { ...defaults } : Object.fromEntries(settingNames.map((name) => [name, $(name).value]));
+  const choice = $('settings').returnValue;
+  if (choice === '') return;  // left with Escape
+  settings = choice === 'reset' ? { ...defaults } : Object.fromEntries(settingNames.map((name) => [name, $(name).value]));
   store.write('settings', settings);
   loadModels();
 });

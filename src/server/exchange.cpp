@@ -83,7 +83,9 @@ void Exchange::finish() {
   }
   if (first_token) line["ttft_ms"] = rounded_ms(seconds_between(received, *first_token));
   if (core.options.log_prompts) line["body"] = request.body.substr(0, kMaxLoggedBody);
-  log_event(status >= 500 ? LogLevel::kWarning : LogLevel::kInfo, "request", dump_json(line));
+  // Probes and scrapes come every few seconds and say nothing while all is well.
+  const bool is_probe = status == 200 && (endpoint.starts_with("/health") || endpoint == "/metrics");
+  log_event(status >= 500 ? LogLevel::kWarning : is_probe ? LogLevel::kDebug : LogLevel::kInfo, "request", dump_json(line));
 }
 
 }  // namespace hanlin::server

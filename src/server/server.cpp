@@ -9,8 +9,11 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/strand.hpp>
+#include <csignal>
+#include <functional>
 #include <mutex>
 #include <thread>
+#include <vector>
 
 #include "base/log.h"
 #include "server/connection.h"

@@ -1,4 +1,5 @@
 // Streams under pressure: clients that vanish, stall, come in crowds, or wait long for the first token.
+#include <csignal>
 #include <thread>
 
 #include "server/testing/server_fixture.h"
@@ -158,6 +159,55 @@ TEST_F(StreamingTest, StopEndsEverythingAtOnce) {
   EXPECT_TRUE(whole.at_end());
   EXPECT_TRUE(half_sent.at_end());
   generator_->wait_until([](const auto& counts) { return counts.n_cancelled == 2; });
+}
+
+// run_until_signal() on a thread of its own, with its handler in place when the constructor returns.
+class SignalledRun {
+ public:
+  explicit SignalledRun(Server& server) : thread_([this, &server] { exit_status_ = run_until_signal(server, std::chrono::seconds(60)); }) {
+    struct sigaction action {};
+    do {
+      std::this_thread::yield();
+      sigaction(SIGTERM, nullptr, &action);
+    } while (action.sa_handler == SIG_DFL);
+  }
+  int join() {
+    thread_.join();
+    return exit_status_;
+  }
+
+ private:
+  int exit_status_ = -1;
+  std::thread thread_;
+};
+
+TEST_F(StreamingTest, FirstSignalDrainsThenStops) {
+  start();
+  generator_->allow_steps(0);
+  SignalledRun run(*server_);
+  Client client(port());
+  client.send_post("/v1/chat/completions", kStream);
+  generator_->allow_steps(1);
+  client.read_until("\"content\":\"You\"");
+  std::raise(SIGTERM);
+  while (get("/health/ready").status != 503) std::this_thread::yield();
+  generator_->run_freely();
+  EXPECT_NE(client.read_until("0\r\n\r\n").find("data: [DONE]"), std::string::npos);
+  EXPECT_EQ(run.join(), 0);
+}
+
+TEST_F(StreamingTest, SecondSignalStopsAtOnce) {
+  start();
+  generator_->allow_steps(0);
+  SignalledRun run(*server_);
+  Client client(port());
+  client.send_post("/v1/chat/completions", kStream);
+  generator_->wait_until([](const auto& counts) { return counts.n_submitted == 1; });
+  std::raise(SIGTERM);
+  while (get("/health/ready").status != 503) std::this_thread::yield();
+  std::raise(SIGTERM);
+  EXPECT_EQ(run.join(), 1);
+  EXPECT_TRUE(client.at_end());
 }
 
 TEST_F(StreamingTest, GeneratorThatStopsByItselfIsAnError) {
