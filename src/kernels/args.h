@@ -59,7 +59,7 @@ struct GemmArgs {
 };
 
 // Bytes of scratch that any gemm of inner size k may use.
-static inline size_t gemm_scratch_bytes(int64_t k) { return (size_t)(k + 64) * 16 * 4 + 65536; }
+static inline size_t gemm_scratch_bytes(int64_t k) { return (size_t)(k + 64) * 2 * 16 * 4 + 65536; }
 
 // ------------------------------------------------------------------------------------------------------- attention
 

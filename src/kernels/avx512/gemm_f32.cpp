@@ -1,6 +1,6 @@
 // f32 activations times any packed format. Quantised panels are expanded to f32 in scratch ([K][16], exactly), f16 and bf16
-// are widened as they are loaded. Tiles of 12, 8, 4, 2 or 1 rows x 16 outputs; each sum runs over k in order in one lane,
-// so a row's result does not depend on the batch.
+// are widened as they are loaded. Tiles of 8, 4, 2 or 1 rows x 2 panels; each sum runs over k in order in one lane, so a
+// row's result does not depend on the batch.
 #include "kernels/avx512/unpack.h"
 #include "kernels/fill.h"
 
@@ -41,54 +41,70 @@ HANLIN_INLINE __m512 weights_at(const uint8_t* panel, int64_t k) {
   return _mm512_castsi512_ps(k % 2 ? _mm512_and_si512(pairs, _mm512_set1_epi32((int)0xffff0000)) : _mm512_slli_epi32(pairs, 16));
 }
 
-template <Packed kFormat, int kRows>
-void tile(const GemmArgs& args, const uint8_t* weights, int64_t row, int64_t panel) {
+// Two panels share every broadcast activation: one panel alone is bound by loads, not by multiplications.
+template <Packed kFormat, int kRows, int kPanels>
+void tile(const GemmArgs& args, const uint8_t* weights, int64_t stride, int64_t row, int64_t panel) {
   constexpr int kPointers = kRows < 4 ? kRows : 4, kPer = kRows / kPointers;
   const int64_t ldx = args.ldx, n = args.w->k;
   const float* x[kPointers];
   HANLIN_UNROLL
   for (int p = 0; p < kPointers; ++p) x[p] = args.x + (row + p * kPer) * ldx;
-  __m512 sums[kRows];
+  __m512 sums[kRows][kPanels];
   HANLIN_UNROLL
-  for (int r = 0; r < kRows; ++r) sums[r] = _mm512_setzero_ps();
+  for (int r = 0; r < kRows; ++r) {
+    HANLIN_UNROLL
+    for (int p = 0; p < kPanels; ++p) sums[r][p] = _mm512_setzero_ps();
+  }
+  const auto add_input = [&](int64_t k) __attribute__((always_inline)) {
+    __m512 w[kPanels];
+    HANLIN_UNROLL
+    for (int p = 0; p < kPanels; ++p) w[p] = weights_at<kFormat>(weights + p * stride, k);
+    HANLIN_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      const __m512 value = _mm512_set1_ps(x[r / kPer][r % kPer * ldx + k]);
+      HANLIN_UNROLL
+      for (int p = 0; p < kPanels; ++p) sums[r][p] = _mm512_fmadd_ps(value, w[p], sums[r][p]);
+    }
+  };
   int64_t k = 0;
   for (; k + 2 <= n; k += 2) {
-    HANLIN_UNROLL
-    for (int i = 0; i < 2; ++i) {
-      const __m512 w = weights_at<kFormat>(weights, k + i);
-      HANLIN_UNROLL
-      for (int r = 0; r < kRows; ++r) sums[r] = _mm512_fmadd_ps(_mm512_set1_ps(x[r / kPer][r % kPer * ldx + k + i]), w, sums[r]);
-    }
+    add_input(k);
+    add_input(k + 1);
   }
-  if (k < n) {
-    const __m512 w = weights_at<kFormat>(weights, k);
-    HANLIN_UNROLL
-    for (int r = 0; r < kRows; ++r) sums[r] = _mm512_fmadd_ps(_mm512_set1_ps(x[r / kPer][r % kPer * ldx + k]), w, sums[r]);
-  }
+  if (k < n) add_input(k);
   HANLIN_UNROLL
-  for (int r = 0; r < kRows; ++r) store_outputs(args, row + r, panel, sums[r]);
+  for (int r = 0; r < kRows; ++r) {
+    HANLIN_UNROLL
+    for (int p = 0; p < kPanels; ++p) store_outputs(args, row + r, panel + p, sums[r][p]);
+  }
 }
 
-template <Packed kFormat>
-void panel_rows(const GemmArgs& args, const uint8_t* weights, int64_t panel) {
+template <Packed kFormat, int kPanels>
+void panel_rows(const GemmArgs& args, const uint8_t* weights, int64_t stride, int64_t panel) {
   int64_t row = 0;
-  for (; row + 12 <= args.m; row += 12) tile<kFormat, 12>(args, weights, row, panel);
-  for (; row + 8 <= args.m; row += 8) tile<kFormat, 8>(args, weights, row, panel);
-  for (; row + 4 <= args.m; row += 4) tile<kFormat, 4>(args, weights, row, panel);
-  for (; row + 2 <= args.m; row += 2) tile<kFormat, 2>(args, weights, row, panel);
-  for (; row < args.m; ++row) tile<kFormat, 1>(args, weights, row, panel);
+  for (; row + 8 <= args.m; row += 8) tile<kFormat, 8, kPanels>(args, weights, stride, row, panel);
+  for (; row + 4 <= args.m; row += 4) tile<kFormat, 4, kPanels>(args, weights, stride, row, panel);
+  for (; row + 2 <= args.m; row += 2) tile<kFormat, 2, kPanels>(args, weights, stride, row, panel);
+  for (; row < args.m; ++row) tile<kFormat, 1, kPanels>(args, weights, stride, row, panel);
+}
+
+template <Packed kFormat, int kPanels>
+void panels_of(const GemmArgs& args, int64_t panel) {
+  if constexpr (is_float(kFormat)) {
+    panel_rows<kFormat, kPanels>(args, args.w->data + panel * args.w->panel_bytes, args.w->panel_bytes, panel);
+  } else {
+    const int64_t n = args.w->k * kPanelRows;
+    float* expanded = (float*)args.scratch;
+    for (int p = 0; p < kPanels; ++p) expand<kFormat>(*args.w, panel + p, expanded + p * n);
+    panel_rows<Packed::kF32, kPanels>(args, (const uint8_t*)expanded, n * 4, panel);
+  }
 }
 
 template <Packed kFormat>
 void gemm_of(const GemmArgs& args) {
-  for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
-    if constexpr (is_float(kFormat)) {
-      panel_rows<kFormat>(args, args.w->data + panel * args.w->panel_bytes, panel);
-    } else {
-      expand<kFormat>(*args.w, panel, (float*)args.scratch);
-      panel_rows<Packed::kF32>(args, (const uint8_t*)args.scratch, panel);
-    }
-  }
+  int64_t panel = args.panel_begin;
+  for (; panel + 2 <= args.panel_end; panel += 2) panels_of<kFormat, 2>(args, panel);
+  if (panel < args.panel_end) panels_of<kFormat, 1>(args, panel);
 }
 
 void gemm_f32(const GemmArgs& args) {
