@@ -28,6 +28,7 @@ void TaskPool::stop() {
     stopping_ = true;
     dropped.swap(tasks_);
   }
+  dropped.clear();  // before waiting: a running task may hold the threads for long
   ready_.notify_all();
   for (std::thread& thread : threads_) {
     if (thread.joinable()) thread.join();
