@@ -21,8 +21,10 @@ endfunction()
 add_library(hanlin_options INTERFACE)
 target_include_directories(hanlin_options INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_options(hanlin_options INTERFACE -Wall -Wextra -Wno-missing-field-initializers -fno-math-errno)
-# Position of the source tree: tests find fixtures and ../shared with it.
-target_compile_definitions(hanlin_options INTERFACE HANLIN_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+# Position of the source tree: tests find fixtures and ../shared with it. CTest runs them there, so "." will do too; the presets
+# use it, because objects that hold no absolute path are found in the compiler cache from every clone.
+set(HANLIN_TEST_ROOT ${CMAKE_SOURCE_DIR} CACHE STRING "Source tree as seen from where tests run")
+target_compile_definitions(hanlin_options INTERFACE HANLIN_SOURCE_DIR="${HANLIN_TEST_ROOT}")
 if(HANLIN_SANITIZE)
   target_compile_options(hanlin_options INTERFACE -fsanitize=${HANLIN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(hanlin_options INTERFACE -fsanitize=${HANLIN_SANITIZE})
