@@ -8,8 +8,6 @@
 namespace hanlin {
 namespace {
 
-bool is_word_char(char32_t c) { return is_letter(c) || is_mark(c) || is_number(c) || category(c) == Category::kPc; }
-
 // Start of the last character of `text`, which is not empty.
 size_t last_char(std::string_view text) {
   size_t pos = text.size() - 1;

@@ -229,7 +229,7 @@ class GgufTokenizerLoader {
     }
     if (file_.get_bool(key("remove_extra_whitespaces")).value_or(false)) {
       HANLIN_ASSIGN(SplitPattern spaces, SplitPattern::from_regex(" {2,}"));
-      parts_.normalizer.add(TrimStep{});
+      parts_.normalizer.add(TrimStep{true, true, true});
       parts_.normalizer.add(ReplaceStep{std::move(spaces), " "});
     }
     add_metaspace_steps();

@@ -170,7 +170,7 @@ Status add_normalizer_steps(const Spec& spec, TokenizerParts& parts) {
   }
   if (spec.remove_extra_whitespaces) {
     HANLIN_ASSIGN(SplitPattern spaces, SplitPattern::from_regex(" {2,}"));
-    parts.normalizer.add(TrimStep{});
+    parts.normalizer.add(TrimStep{true, true, true});
     parts.normalizer.add(ReplaceStep{std::move(spaces), " "});
   }
   if (spec.add_dummy_prefix) parts.normalizer.add(PrependStep{std::string(kMetaspace)});

@@ -76,14 +76,16 @@ std::string apply_step(const ReplaceStep& step, std::string_view text) {
 }
 
 std::string apply_step(const PrependStep& step, std::string_view text) {
-  return text.empty() ? std::string() : step.text + std::string(text);
+  std::string out;
+  if (!text.empty()) out.append(step.text).append(text);
+  return out;
 }
 
 std::string apply_step(const TrimStep& step, std::string_view text) {
   size_t begin = text.size(), end = 0;  // the stretch from the first to the last character that is no white space
   for (size_t pos = 0; pos < text.size();) {
     const CodePoint cp = decode_utf8(text, pos);
-    if (!is_space(cp.value)) {
+    if (step.only_spaces ? cp.value != ' ' : !is_space(cp.value)) {
       begin = std::min(begin, pos);
       end = pos + cp.n_bytes;
     }

@@ -30,7 +30,8 @@ struct PrependStep {
   std::string text;  // in front of a text that is not empty
 };
 struct TrimStep {
-  bool left = true, right = true;  // white space at the ends
+  bool left = true, right = true;  // white space at the ends goes
+  bool only_spaces = false;        // only U+0020 counts
 };
 using NormalizeStep =
     std::variant<BertStep, FormStep, LowerStep, StripAccentsStep, ReplaceStep, PrependStep, TrimStep, CharsMap>;

@@ -33,13 +33,6 @@ uint32_t categories_named(std::string_view name) {
   return 0;
 }
 
-// \w of regular expression engines that know Unicode (UTS #18 annex C).
-bool is_word(char32_t c) {
-  return is_letter(c) || is_mark(c) || category(c) == Category::kNd || category(c) == Category::kNl ||
-         category(c) == Category::kPc || c == 0x200C || c == 0x200D || (c >= 0x24B6 && c <= 0x24E9) ||
-         (c >= 0x1F130 && c <= 0x1F149) || (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189);
-}
-
 }  // namespace
 
 // One escape inside or outside brackets, `pos` at the backslash.
@@ -132,7 +125,7 @@ void CharClass::finish() {
 }
 
 bool CharClass::contains_slow(char32_t c) const {
-  bool inside = ((categories_ >> static_cast<int>(category(c))) & 1) != 0 || (space_ && is_space(c)) || (word_ && is_word(c));
+  bool inside = ((categories_ >> static_cast<int>(category(c))) & 1) != 0 || (space_ && is_space(c)) || (word_ && is_word_char(c));
   if (!inside && !ranges_.empty()) {
     const auto after = std::upper_bound(ranges_.begin(), ranges_.end(), c,
                                         [](char32_t value, const auto& range) { return value < range.first; });

@@ -205,6 +205,13 @@ bool is_normalized_quickly(std::string_view text, NormalForm form) {
 
 const uint8_t* const kCharInfo = build_char_info();
 
+bool is_word_char(char32_t c) {
+  const bool other_alphabetic = (c >= 0x24B6 && c <= 0x24E9) || (c >= 0x1F130 && c <= 0x1F149) ||
+                                (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189);  // circled letters
+  return is_letter(c) || is_mark(c) || category(c) == Category::kNd || category(c) == Category::kNl ||
+         category(c) == Category::kPc || c == 0x200C || c == 0x200D || other_alphabetic;
+}
+
 char32_t simple_lower(char32_t c) {
   if (c < 0x80) return c >= 'A' && c <= 'Z' ? c + 32 : c;
   // Each span is (first code point, count, step, difference).

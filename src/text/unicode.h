@@ -34,6 +34,9 @@ inline bool is_punctuation(char32_t c) { return unicode_detail::between(c, Categ
 inline bool is_symbol(char32_t c) { return unicode_detail::between(c, Category::kSm, Category::kSo); }       // \p{S}
 inline bool is_separator(char32_t c) { return unicode_detail::between(c, Category::kZs, Category::kZp); }    // \p{Z}
 
+// \w of regular expression engines that know Unicode (UTS #18, annex C).
+bool is_word_char(char32_t c);
+
 // Simple lower case of one code point (U+0130, whose lower case is two code points, is left to to_lower).
 char32_t simple_lower(char32_t c);
 // Lower case of each code point by itself (no final-sigma rule), as tokenisers do it. Invalid bytes become U+FFFD.

@@ -71,7 +71,9 @@ std::string decode_wordpiece(std::string_view text) {
   if (text.size() > 2 && text.substr(0, 2) == "##") return std::string(text.substr(2));
   // No space before these, as BERT's decoder cleans up.
   if (text == "." || text == "," || text == "!" || text == "?") return std::string(text);
-  return " " + std::string(text);
+  std::string word(1, ' ');
+  word.append(text);
+  return word;
 }
 
 }  // namespace

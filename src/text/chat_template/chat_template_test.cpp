@@ -6,7 +6,6 @@
 #include <ctime>
 #include <fstream>
 #include <map>
-#include <set>
 
 #include "base/json.h"
 #include "base/mmap_file.h"

@@ -81,11 +81,10 @@ struct Cycler : Custom {
 
 Value cycler(Runtime& rt, const CallArgs& args) {
   if (args.positional.empty()) fail("at least one item has to be provided");
-  const Value list = make_list(rt, args.positional);  // checks the depth
   auto result = std::make_shared<Cycler>();
   result->charge(rt, sizeof(Cycler) + args.positional.size() * sizeof(Value));
   result->items = args.positional;
-  result->depth = list.depth();
+  for (const Value& item : args.positional) result->depth = checked_depth(std::max(result->depth, item.depth() + 1));
   return Value::object(Kind::kObject, std::move(result));
 }
 
@@ -106,7 +105,7 @@ Value joiner(Runtime& rt, const CallArgs& args) {
   auto result = std::make_shared<Joiner>();
   result->charge(rt, sizeof(Joiner));
   result->separator = p.has(0) ? p[0] : make_string(rt, ", ");
-  result->depth = result->separator.depth() + 1;
+  result->depth = checked_depth(result->separator.depth() + 1);
   return Value::object(Kind::kObject, std::move(result));
 }
 

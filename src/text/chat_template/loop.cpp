@@ -11,14 +11,13 @@ Loop::Loop(Interpreter* interpreter, const Stmt& statement, Scope* scope, Value 
       statement_(statement),
       scope_(scope),
       iterable_(std::move(iterable)),
-      cursor_(interpreter->runtime(), iterable_),
+      cursor_(std::in_place, interpreter->runtime(), iterable_),
       depth_(depth) {
   charge(interpreter->runtime(), sizeof(Loop) + 256);
 }
 
 bool Loop::fetch(Value* item) {
-  if (is_finished_) return false;
-  while (cursor_.next(item)) {
+  while (cursor_ && cursor_->next(item)) {
     if (statement_.condition == nullptr) return true;
     Interpreter::ScopeFrame frame(interpreter_, scope_);
     interpreter_->assign(statement_.target, *item, frame.get());
@@ -46,12 +45,14 @@ bool Loop::advance(Value* item) {
 }
 
 void Loop::finish() {
-  is_finished_ = true;
+  cursor_.reset();
+  iterable_ = current_ = previous_ = Value();
+  ahead_.clear();
   last_changed_.reset();
 }
 
 int64_t Loop::item_count() {
-  if (!length_ && statement_.condition == nullptr) {
+  if (!length_ && cursor_ && statement_.condition == nullptr) {
     const int64_t n = length_or_negative(interpreter_->runtime(), iterable_);
     if (n >= 0) length_ = n;
   }
@@ -69,7 +70,7 @@ int64_t Loop::item_count() {
 Value Loop::changed(Runtime& rt, const CallArgs& args) {
   bool is_same = last_changed_ && last_changed_->size() == args.positional.size();
   for (size_t i = 0; is_same && i < args.positional.size(); ++i) is_same = equals(rt, (*last_changed_)[i], args.positional[i]);
-  if (!is_same && !is_finished_) last_changed_ = args.positional;
+  if (!is_same && cursor_) last_changed_ = args.positional;
   return Value::boolean(!is_same);
 }
 
@@ -104,7 +105,7 @@ bool Loop::attribute(Runtime& rt, std::string_view name, Value* out) {
 
 Value Loop::call(Runtime&, const CallArgs& args) {
   if (!statement_.is_recursive) fail("The loop must have the 'recursive' marker to be called recursively.");
-  if (is_finished_) fail("expected loop(…) to be called inside the loop");
+  if (!cursor_) fail("expected loop(…) to be called inside the loop");
   const Params p("loop", args, {"iterable"}, 1);
   return interpreter_->call_recursive_loop(statement_, scope_, p[0], depth_ + 1);
 }

@@ -14,7 +14,7 @@ class Loop : public Custom {
 
   // Moves to the next item that fulfils the loop's condition; false at the end.
   bool advance(Value* item);
-  // After the loop: drops what could keep this object alive in a circle.
+  // After the loop: lets go of every value. A template can keep `loop` itself, but no chain or circle of values with it.
   void finish();
 
   const char* type_name() const override { return "LoopContext"; }
@@ -34,9 +34,8 @@ class Loop : public Custom {
   const Stmt& statement_;
   Scope* scope_;
   Value iterable_;
-  Cursor cursor_;
+  std::optional<Cursor> cursor_;  // empty once the loop is over
   int depth_;
-  bool is_finished_ = false;
   int64_t idx_ = -1;
   std::optional<int64_t> length_;
   std::deque<Value> ahead_;  // items already taken from the cursor

@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "text/chat_template/merge_sort.h"
 #include "text/chat_template/operators.h"
 #include "text/chat_template/unicode.h"
 
@@ -94,8 +95,7 @@ class JsonWriter {
     order.reserve(dict.entries.size());
     for (const Entry& entry : dict.entries) order.push_back(&entry);
     if (style_.sort_keys) {
-      // stable_sort never reads out of range, whatever the comparison says; it may throw for keys of different types.
-      std::stable_sort(order.begin(), order.end(), [&](const Entry* a, const Entry* b) {
+      merge_sort(&order, [&](const Entry* a, const Entry* b) {
         rt_.step();
         return less_than(rt_, a->first, b->first);
       });

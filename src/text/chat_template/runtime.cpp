@@ -17,6 +17,7 @@ void Runtime::refuse_steps() const {
 
 void TextBuffer::reserve_for(size_t n_more) {
   if (n_more > max_bytes_ - text_.size()) fail_limit(fmt::format("expected at most {} bytes of output, got more", max_bytes_));
+  if (++n_appends_ % 32 == 0) rt_.step();  // many small pieces are work too
   rt_.step_for_copy(n_more);
   rt_.memory().take(n_more);
 }

@@ -91,6 +91,7 @@ class TextBuffer {
  private:
   void reserve_for(size_t n_more);
   Runtime& rt_;
+  unsigned n_appends_ = 0;
   size_t max_bytes_;
   std::string text_;
 };

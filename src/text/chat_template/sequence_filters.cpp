@@ -6,6 +6,7 @@
 #include "text/chat_template/call_args.h"
 #include "text/chat_template/filter_support.h"
 #include "text/chat_template/filters.h"
+#include "text/chat_template/merge_sort.h"
 #include "text/chat_template/operators.h"
 #include "text/chat_template/printing.h"
 #include "text/chat_template/unicode.h"
@@ -120,7 +121,7 @@ Value attr(Runtime& rt, const Value& input, const CallArgs& args) {
 std::vector<Value> sorted(Runtime& rt, const std::vector<Value>& items, const std::vector<Value>& keys, bool reverse) {
   std::vector<size_t> order(items.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+  merge_sort(&order, [&](size_t a, size_t b) {
     return reverse ? less_than(rt, keys[b], keys[a]) : less_than(rt, keys[a], keys[b]);
   });
   std::vector<Value> result;

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/json.h"
 #include "text/chat_template/printing.h"
@@ -13,11 +12,6 @@ namespace hanlin::jinja {
 namespace {
 
 constexpr size_t kLinearSearchEntries = 8;
-
-int checked_depth(int depth) {
-  if (depth > kMaxValueDepth) fail_limit(fmt::format("expected values nested at most {} deep, got more", kMaxValueDepth));
-  return depth;
-}
 
 int depth_around(const std::vector<Value>& items) {
   int depth = 0;
@@ -35,6 +29,11 @@ std::shared_ptr<List> new_list(Runtime& rt, std::vector<Value> items) {
 }
 
 }  // namespace
+
+int checked_depth(int depth) {
+  if (depth > kMaxValueDepth) fail_limit(fmt::format("expected values nested at most {} deep, got more", kMaxValueDepth));
+  return depth;
+}
 
 const Value* Dict::find(std::string_view key) const {
   if (by_name.empty()) {
@@ -109,24 +108,23 @@ Value make_dict(Runtime& rt, std::vector<Entry> entries) {
 }
 
 Value make_range(Runtime& rt, int64_t start, int64_t stop, int64_t step) {
-  constexpr int64_t kMaxRange = 100'000;  // the sandbox's own bound
+  constexpr uint64_t kMaxRange = 100'000;  // the sandbox's own bound
   if (step == 0) fail("range() arg 3 must not be zero");
-  // Through doubles only to bound the length; exact for every length that is allowed.
-  const double n = std::ceil((static_cast<double>(stop) - static_cast<double>(start)) / static_cast<double>(step));
-  if (n > static_cast<double>(kMaxRange)) {
-    fail(fmt::format("Range too big. The sandbox blocks ranges larger than MAX_RANGE ({}).", kMaxRange));
+  int64_t n = 0;
+  if (step > 0 ? start < stop : start > stop) {
+    const uint64_t distance = step > 0 ? static_cast<uint64_t>(stop) - static_cast<uint64_t>(start)
+                                       : static_cast<uint64_t>(start) - static_cast<uint64_t>(stop);
+    const uint64_t stride = step > 0 ? static_cast<uint64_t>(step) : uint64_t{0} - static_cast<uint64_t>(step);
+    const uint64_t count = (distance - 1) / stride + 1;
+    if (count > kMaxRange) fail(fmt::format("Range too big. The sandbox blocks ranges larger than MAX_RANGE ({}).", kMaxRange));
+    n = static_cast<int64_t>(count);
   }
   auto range = std::make_shared<Range>();
   range->charge(rt, sizeof(Range));
   range->start = start;
   range->stop = stop;
   range->step = step;
-  if (n > 0) {
-    const auto distance = step > 0 ? static_cast<uint64_t>(stop) - static_cast<uint64_t>(start)
-                                   : static_cast<uint64_t>(start) - static_cast<uint64_t>(stop);
-    const auto stride = step > 0 ? static_cast<uint64_t>(step) : uint64_t{0} - static_cast<uint64_t>(step);
-    range->n = static_cast<int64_t>((distance + stride - 1) / stride);
-  }
+  range->n = n;
   return Value::object(Kind::kRange, std::move(range));
 }
 

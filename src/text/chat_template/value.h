@@ -192,6 +192,9 @@ inline Iterator& Value::iterator() const { return static_cast<Iterator&>(*object
 inline const Missing* Value::missing() const { return static_cast<const Missing*>(object_.get()); }
 inline Custom& Value::custom() const { return static_cast<Custom&>(*object_); }
 
+// `depth` of a new value, refused if it is more than kMaxValueDepth.
+int checked_depth(int depth);
+
 Value make_string(Runtime& rt, std::string bytes, bool is_markup = false);
 Value make_constant_string(std::string bytes);  // for compiled templates: belongs to no rendering
 Value make_list(Runtime& rt, std::vector<Value> items);
