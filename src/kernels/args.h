@@ -31,7 +31,8 @@ struct PackedMatrix {
   const uint8_t* data;
 };
 
-// Activations rounded to int8 in groups of 32: x ≈ scale * q, |q| <= 127, scale = max |x| / 127 of the group.
+// Activations rounded to int8 in groups of 32: x ≈ scale * q. q = x * 127 / max |x| rounded to nearest even; scale is the
+// one with the least squared error for these q, sum(x q) / sum(q q).
 //   q [M, K], scale [M, K/32], sum [M, K/16] = sums of 16 consecutive q. K is a multiple of 32.
 struct QuantRows {
   const int8_t* q;
@@ -65,10 +66,9 @@ static inline size_t gemm_scratch_bytes(int64_t k) { return (size_t)(k + 64) * 2
 
 constexpr int kKvBlock = 32;  // B: tokens of one KV block
 
-// Layout of one KV block of one layer and one kv head (E must be even):
-//   kF32:  keys [E][B], values [B][E], float
-//   kBF16: keys [E/2][B][2], values [B/2][E][2]: the pair order of the bf16 dot product and of an AMX tile
-enum class KvType : uint8_t { kF32, kBF16 };
+// Layout of one KV block of one layer and one kv head: keys [E][B], values [B][E], as float or IEEE half. Keys stand
+// column by column so that a register holds one component of many keys: scores need no horizontal sums.
+enum class KvType : uint8_t { kF32, kF16 };
 static inline int64_t kv_block_bytes(KvType type, int64_t head_dim) { return head_dim * kKvBlock * (type == KvType::kF32 ? 4 : 2); }
 
 // Online-softmax attention of a tile of queries against one kv head.
@@ -113,7 +113,8 @@ struct KernelTable {
   void (*gemm_f32)(const GemmArgs& args);
 
   void (*attention)(const AttentionArgs& args);
-  // Stores one token's key and value (E floats each) at `slot` (0 … B-1) of a block.
+  // Stores one token's key and value (E floats each) at `slot` (0 … B-1) of a block. Halves round to nearest even and
+  // saturate at ±65504.
   void (*kv_write)(KvType type, const float* k, const float* v, int64_t head_dim, int slot, uint8_t* k_block, uint8_t* v_block);
 
   // y = x / rms(x) * (weight + weight_offset); rms over d values, eps under the root. y may alias x.

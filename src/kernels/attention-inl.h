@@ -18,13 +18,9 @@ inline void block_scores(KvType type, const float* q, const uint8_t* block, int 
       for (int j = 0; j < kKvBlock; ++j) acc[j] += q[e] * keys[e * kKvBlock + j];
     }
   } else {
-    const uint32_t* keys = (const uint32_t*)block;  // two bf16: e in the low half, e + 1 in the high half
-    for (int e = 0; e < head_dim; e += 2) {
-      for (int j = 0; j < kKvBlock; ++j) {
-        const uint32_t pair = keys[e / 2 * kKvBlock + j];
-        acc[j] += q[e] * bits_to_float(pair << 16);
-        acc[j] += q[e + 1] * bits_to_float(pair & 0xffff0000u);
-      }
+    const uint16_t* keys = (const uint16_t*)block;
+    for (int e = 0; e < head_dim; ++e) {
+      for (int j = 0; j < kKvBlock; ++j) acc[j] += q[e] * finite_f16_lane(keys[e * kKvBlock + j]);
     }
   }
   memcpy(scores, acc, sizeof acc);
@@ -39,9 +35,8 @@ inline void add_values(KvType type, const float* weights, const uint8_t* block, 
       const float* values = (const float*)block + j * head_dim;
       for (int e = 0; e < head_dim; ++e) out[e] += weights[j] * values[e];
     } else {
-      const uint32_t* pairs = (const uint32_t*)block + j / 2 * head_dim;
-      const int shift = j % 2 ? 0 : 16;
-      for (int e = 0; e < head_dim; ++e) out[e] += weights[j] * bits_to_float(pairs[e] << shift & 0xffff0000u);
+      const uint16_t* values = (const uint16_t*)block + j * head_dim;
+      for (int e = 0; e < head_dim; ++e) out[e] += weights[j] * finite_f16_lane(values[e]);
     }
   }
 }

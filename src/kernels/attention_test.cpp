@@ -38,18 +38,18 @@ struct Cache {
       table.kv_write(type, &keys[j * c.head_dim], &values[j * c.head_dim], c.head_dim, (int)(j % kKvBlock),
                      const_cast<uint8_t*>(k_blocks[j / kKvBlock]), const_cast<uint8_t*>(v_blocks[j / kKvBlock]));
     }
-    if (type == KvType::kBF16) {
+    if (type == KvType::kF16) {
       for (auto* list : {&keys, &values}) {
-        for (float& v : *list) v = round_bf16(v);
+        for (float& v : *list) v = round_f16(v);
       }
     }
   }
-  static float round_bf16(float v) {
-    uint32_t bits;
-    std::memcpy(&bits, &v, 4);
-    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
-    std::memcpy(&v, &bits, 4);
-    return v;
+  // To 11 significant bits, steps no finer than 2^-24, at most 65504.
+  static float round_f16(float v) {
+    int exponent;
+    std::frexp(v, &exponent);
+    const double step = std::ldexp(1.0, std::max(exponent - 11, -24));
+    return (float)std::clamp(std::nearbyint(v / step) * step, -65504.0, 65504.0);
   }
   int64_t n_blocks;
   std::vector<float> keys, values;
@@ -172,7 +172,7 @@ TEST_P(Attention, KvWritePutsValuesWhereTheLayoutSays) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, Attention,
-                         ::testing::Combine(::testing::ValuesIn(supported_isas()), ::testing::Values(KvType::kF32, KvType::kBF16)),
+                         ::testing::Combine(::testing::ValuesIn(supported_isas()), ::testing::Values(KvType::kF32, KvType::kF16)),
                          [](const auto& info) {
                            return std::string(isa_name(std::get<0>(info.param))) + (std::get<1>(info.param) == KvType::kF32 ? "_f32" : "_bf16");
                          });

@@ -39,10 +39,22 @@ HANLIN_INLINE uint32_t float_to_bits(float value) {
 inline float bf16_value(uint16_t bits) { return bits_to_float((uint32_t)bits << 16); }
 
 // Nearest even; a NaN stays one.
-inline uint16_t to_bf16(float value) {
-  const uint32_t bits = float_to_bits(value);
-  if (value != value) return (uint16_t)(bits >> 16 | 0x40);
-  return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+// Nearest even; beyond the range ±65504, so that no infinity enters the cache; NaN stays NaN.
+inline uint16_t to_f16(float x) {
+  const uint32_t sign = float_to_bits(x) >> 16 & 0x8000;
+  float magnitude = fabsf(x);
+  if (magnitude != magnitude) return (uint16_t)(sign | 0x7e00);
+  magnitude = magnitude > 65504.0f ? 65504.0f : magnitude;
+  const uint32_t bits = float_to_bits(magnitude);
+  const uint32_t normal = ((bits + 0xfff + (bits >> 13 & 1)) >> 13) - (112u << 10);
+  const uint32_t subnormal = float_to_bits(magnitude + 0.5f) - float_to_bits(0.5f);  // 0.5 has steps of 2^-24
+  return (uint16_t)(sign | (magnitude < 6.103515625e-5f ? subnormal : normal));
+}
+
+// A half that is no infinity or NaN, without branches: the exponent moves to its place by a multiplication.
+inline float finite_f16_lane(uint16_t bits) {
+  const float magnitude = bits_to_float((uint32_t)(bits & 0x7fff) << 13) * 0x1p112f;
+  return bits_to_float(float_to_bits(magnitude) | (uint32_t)(bits & 0x8000) << 16);
 }
 
 inline float f16_value(uint16_t bits) {
@@ -238,11 +250,9 @@ void kv_write(KvType type, const float* k, const float* v, int64_t head_dim, int
     return;
   }
   uint16_t* keys = (uint16_t*)k_block;
-  uint16_t* values = (uint16_t*)v_block + (int64_t)(slot / 2) * head_dim * 2 + slot % 2;
-  for (int64_t e = 0; e < head_dim; ++e) {
-    keys[(e / 2 * kKvBlock + slot) * 2 + e % 2] = to_bf16(k[e]);
-    values[e * 2] = to_bf16(v[e]);
-  }
+  uint16_t* values = (uint16_t*)v_block + (int64_t)slot * head_dim;
+  for (int64_t e = 0; e < head_dim; ++e) keys[e * kKvBlock + slot] = to_f16(k[e]);
+  for (int64_t e = 0; e < head_dim; ++e) values[e] = to_f16(v[e]);
 }
 
 // Groups whose largest value is below 1e-35 count as zeros: 127 / amax would leave the float range.
@@ -257,8 +267,8 @@ void quantize_rows(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t* q,
       amax = amax > FLT_MAX ? FLT_MAX : amax;
       const bool zero = amax < 1e-35f;
       const float inverse = zero ? 0.0f : 127.0f / amax;
-      scale[row * (k / kGroup) + g] = zero ? 0.0f : amax / 127.0f;
       int32_t sums[2] = {0, 0};
+      float xq = 0, qq = 0;
       for (int i = 0; i < kGroup; ++i) {
         float v = clean[i] * inverse;
         v = v > 127.0f ? 127.0f : v;
@@ -267,7 +277,10 @@ void quantize_rows(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t* q,
         const int32_t value = (int32_t)(float_to_bits(rounded) - float_to_bits(12582912.0f));
         out[i] = (int8_t)value;
         sums[i / 16] += value;
+        xq += v * (float)value;
+        qq += (float)(value * value);
       }
+      scale[row * (k / kGroup) + g] = zero ? 0.0f : amax / 127.0f * (xq / qq);
       sum[row * (k / 16) + 2 * g] = sums[0];
       sum[row * (k / 16) + 2 * g + 1] = sums[1];
     }

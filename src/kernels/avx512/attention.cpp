@@ -62,9 +62,11 @@ State make_state(const AttentionArgs& args) {
   return s;
 }
 
-HANLIN_INLINE __m512 low_half(__m512i pairs) { return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)); }
-HANLIN_INLINE __m512 high_half(__m512i pairs) {
-  return _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32((int)0xffff0000)));
+// 16 stored values as floats.
+template <KvType kType>
+HANLIN_INLINE __m512 load_values(const uint8_t* at, __mmask16 lanes) {
+  if constexpr (kType == KvType::kF32) return _mm512_maskz_loadu_ps(lanes, at);
+  else return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(lanes, at));
 }
 
 // scores[r][0, 1]: 32 keys of one block. `next` is the block that comes after; it is prefetched line by line.
@@ -72,31 +74,17 @@ template <KvType kType, int kRows>
 HANLIN_INLINE void block_scores(const float* q, int64_t ldq, int head_dim, const uint8_t* block, const uint8_t* next, __m512 (*scores)[2]) {
   HANLIN_UNROLL
   for (int r = 0; r < kRows; ++r) scores[r][0] = scores[r][1] = _mm512_setzero_ps();
-  const int64_t step = kType == KvType::kF32 ? 1 : 2;
-  for (int64_t e = 0; e < head_dim; e += step) {
-    const uint8_t* line = block + e / step * 128;
-    _mm_prefetch((const char*)next + e / step * 128, _MM_HINT_T0);
-    _mm_prefetch((const char*)next + e / step * 128 + 64, _MM_HINT_T0);
-    if constexpr (kType == KvType::kF32) {
-      const __m512 k0 = _mm512_loadu_ps(line), k1 = _mm512_loadu_ps(line + 64);
-      HANLIN_UNROLL
-      for (int r = 0; r < kRows; ++r) {
-        const __m512 value = _mm512_set1_ps(q[r * ldq + e]);
-        scores[r][0] = _mm512_fmadd_ps(value, k0, scores[r][0]);
-        scores[r][1] = _mm512_fmadd_ps(value, k1, scores[r][1]);
-      }
-    } else {
-      const __m512i pairs0 = _mm512_loadu_si512(line), pairs1 = _mm512_loadu_si512(line + 64);
-      const __m512 k[4] = {low_half(pairs0), low_half(pairs1), high_half(pairs0), high_half(pairs1)};
-      HANLIN_UNROLL
-      for (int i = 0; i < 2; ++i) {
-        HANLIN_UNROLL
-        for (int r = 0; r < kRows; ++r) {
-          const __m512 value = _mm512_set1_ps(q[r * ldq + e + i]);
-          scores[r][0] = _mm512_fmadd_ps(value, k[2 * i], scores[r][0]);
-          scores[r][1] = _mm512_fmadd_ps(value, k[2 * i + 1], scores[r][1]);
-        }
-      }
+  constexpr int64_t kBytes = kType == KvType::kF32 ? 4 : 2;
+  for (int64_t e = 0; e < head_dim; ++e) {
+    const int64_t line = e * kKvBlock * kBytes;
+    HANLIN_UNROLL
+    for (int64_t ahead = 0; ahead < kKvBlock * kBytes; ahead += 64) _mm_prefetch((const char*)next + line + ahead, _MM_HINT_T0);
+    const __m512 k0 = load_values<kType>(block + line, 0xffff), k1 = load_values<kType>(block + line + 16 * kBytes, 0xffff);
+    HANLIN_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      const __m512 value = _mm512_set1_ps(q[r * ldq + e]);
+      scores[r][0] = _mm512_fmadd_ps(value, k0, scores[r][0]);
+      scores[r][1] = _mm512_fmadd_ps(value, k1, scores[r][1]);
     }
   }
 }
@@ -142,35 +130,17 @@ HANLIN_INLINE void add_values(const float* weights, const float* corrections, co
     HANLIN_UNROLL
     for (int c = 0; c < kChunks; ++c) acc[r][c] = _mm512_mul_ps(_mm512_load_ps(out + r * ldo + e + 16 * c), _mm512_set1_ps(corrections[r]));
   }
-  const auto add_key = [&](int j, const __m512* values) __attribute__((always_inline)) {
+  constexpr int64_t kBytes = kType == KvType::kF32 ? 4 : 2;
+  for (int j = from; j < to; ++j) {
+    const uint8_t* line = block + ((int64_t)j * head_dim + e) * kBytes;
+    __m512 values[kChunks];
+    HANLIN_UNROLL
+    for (int c = 0; c < kChunks; ++c) values[c] = load_values<kType>(line + 16 * c * kBytes, c == kChunks - 1 ? lanes : (__mmask16)0xffff);
     HANLIN_UNROLL
     for (int r = 0; r < kRows; ++r) {
       const __m512 weight = _mm512_set1_ps(weights[r * kKvBlock + j]);
       HANLIN_UNROLL
       for (int c = 0; c < kChunks; ++c) acc[r][c] = _mm512_fmadd_ps(weight, values[c], acc[r][c]);
-    }
-  };
-  const auto mask = [&](int c) __attribute__((always_inline)) { return c == kChunks - 1 ? lanes : (__mmask16)0xffff; };
-  if constexpr (kType == KvType::kF32) {
-    for (int j = from; j < to; ++j) {
-      const float* line = (const float*)block + (int64_t)j * head_dim + e;
-      __m512 values[kChunks];
-      HANLIN_UNROLL
-      for (int c = 0; c < kChunks; ++c) values[c] = _mm512_maskz_loadu_ps(mask(c), line + 16 * c);
-      add_key(j, values);
-    }
-  } else {
-    for (int j = from / 2 * 2; j < to; j += 2) {
-      const uint32_t* line = (const uint32_t*)block + (int64_t)(j / 2) * head_dim + e;
-      __m512 low[kChunks], high[kChunks];
-      HANLIN_UNROLL
-      for (int c = 0; c < kChunks; ++c) {
-        const __m512i pairs = _mm512_maskz_loadu_epi32(mask(c), line + 16 * c);
-        low[c] = low_half(pairs);
-        high[c] = high_half(pairs);
-      }
-      if (j >= from) add_key(j, low);
-      if (j + 1 < to) add_key(j + 1, high);
     }
   }
   HANLIN_UNROLL
@@ -232,7 +202,7 @@ void all_blocks(const AttentionArgs& args, const State& s) {
 
 void attention(const AttentionArgs& args) {
   const State s = make_state(args);
-  args.kv_type == KvType::kF32 ? all_blocks<KvType::kF32>(args, s) : all_blocks<KvType::kBF16>(args, s);
+  args.kv_type == KvType::kF32 ? all_blocks<KvType::kF32>(args, s) : all_blocks<KvType::kF16>(args, s);
   for (int row = 0; row < s.n_rows; ++row) {
     const int t = row / args.n_heads, h = row % args.n_heads;
     float* out = args.out + t * args.ldo + (int64_t)h * args.head_dim;

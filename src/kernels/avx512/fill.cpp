@@ -31,7 +31,10 @@ void quantize_rows_512(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t
       const __m512i q0 = round_to_int8(x0, inverse), q1 = round_to_int8(x1, inverse);
       _mm_storeu_si128((__m128i*)out, _mm512_cvtepi32_epi8(q0));
       _mm_storeu_si128((__m128i*)(out + 16), _mm512_cvtepi32_epi8(q1));
-      scale[row * groups + g] = zero ? 0.0f : amax / 127.0f;
+      const __m512 f0 = _mm512_cvtepi32_ps(q0), f1 = _mm512_cvtepi32_ps(q1);
+      const float xq = _mm512_reduce_add_ps(_mm512_fmadd_ps(_mm512_mul_ps(x0, inverse), f0, _mm512_mul_ps(_mm512_mul_ps(x1, inverse), f1)));
+      const float qq = _mm512_reduce_add_ps(_mm512_fmadd_ps(f0, f0, _mm512_mul_ps(f1, f1)));
+      scale[row * groups + g] = zero ? 0.0f : amax / 127.0f * (xq / qq);
       sum[2 * (row * groups + g)] = _mm512_reduce_add_epi32(q0);
       sum[2 * (row * groups + g) + 1] = _mm512_reduce_add_epi32(q1);
     }

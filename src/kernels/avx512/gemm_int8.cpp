@@ -2,9 +2,7 @@
 //
 // Few rows (up to 8): a group is unpacked into 8 registers and used for all rows at once, so every byte of the panel is
 //   read once. 8 registers of weights, 1 to 8 of f32 sums.
-// More rows: the panel is unpacked into scratch once (bytes and f32 scales), then tiles of 12 rows x 16 outputs run over
-//   it: 8 registers of weights, 12 of f32 sums, the rest for the integer sums of the group at hand. Rows left over are
-//   taken by a tile that overlaps the one before; it writes the same values again.
+// More rows: two panels are unpacked into scratch (bytes and f32 scales), then tiles of up to kTileRows rows run over them.
 // In both, each row sees the same operations in the same order, so a row's result does not depend on its company.
 //
 // Zero point: the integer sum starts at -zero * sum(q), read from a table made once per call. Mins: the same table holds
@@ -14,6 +12,9 @@
 
 namespace hanlin::kernels {
 namespace {
+
+constexpr int kTileRows = 16;
+constexpr int64_t kOpenBytes = 24;  // an open panel takes at most 24 * K bytes: 16 of numbers, 8 of scales
 
 // Corrections of rows [row, row + n): int32 -zero * sum, or f32 scale_x * sum; [n][K/32 * n_sub].
 template <Packed kFormat>
@@ -47,22 +48,36 @@ void make_corrections(const GemmArgs& args, int64_t row, int64_t n, int32_t* out
   }
 }
 
-// One row's share of one group.
-template <int kSub, bool kMin>
-HANLIN_INLINE __m512 add_group(__m512 sums, const __m512i* w, const GroupScales& scales, const int8_t* q, float x_scale,
-                               const int32_t* correction) {
+// One row's share of one group, for kPanels panels. Eight products and three (with a min four) instructions to fold them
+// in: 8 / 11 of the VNNI peak is what per-group scales allow.
+template <int kSub, bool kMin, int kPanels>
+HANLIN_INLINE void add_group(__m512* sums, const __m512i (*w)[8], const GroupScales* scales, const int8_t* q, float x_scale,
+                             const int32_t* correction) {
   const __m512 xs = _mm512_set1_ps(x_scale);
   HANLIN_UNROLL
   for (int sub = 0; sub < kSub; ++sub) {
-    __m512i dots = kMin ? _mm512_setzero_si512() : _mm512_set1_epi32(correction[sub]);
+    const __m512i start = _mm512_set1_epi32(correction[sub]);
+    __m512i dots[kPanels];
     HANLIN_UNROLL
-    for (int s = 8 / kSub * sub; s < 8 / kSub * (sub + 1); ++s) dots = dot4(dots, w[s], q + 4 * s);
-    sums = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots), _mm512_mul_ps(scales.scale[sub], xs), sums);
-    if constexpr (kMin) {
-      sums = _mm512_fnmadd_ps(scales.min[sub], _mm512_castsi512_ps(_mm512_set1_epi32(correction[sub])), sums);
+    for (int p = 0; p < kPanels; ++p) dots[p] = kMin ? _mm512_setzero_si512() : start;
+    HANLIN_UNROLL
+    for (int s = 8 / kSub * sub; s < 8 / kSub * (sub + 1); ++s) {
+      if constexpr (kPanels == 1) {
+        dots[0] = dot4(dots[0], w[0][s], q + 4 * s);
+      } else {
+        int32_t four;
+        memcpy(&four, q + 4 * s, 4);
+        const __m512i x = _mm512_set1_epi32(four);
+        HANLIN_UNROLL
+        for (int p = 0; p < kPanels; ++p) dots[p] = _mm512_dpbusd_epi32(dots[p], w[p][s], x);
+      }
+    }
+    HANLIN_UNROLL
+    for (int p = 0; p < kPanels; ++p) {
+      sums[p] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dots[p]), _mm512_mul_ps(scales[p].scale[sub], xs), sums[p]);
+      if constexpr (kMin) sums[p] = _mm512_fnmadd_ps(scales[p].min[sub], _mm512_castsi512_ps(start), sums[p]);
     }
   }
-  return sums;
 }
 
 // ------------------------------------------------------------------------------------------------------------ few rows
@@ -108,7 +123,7 @@ void few_rows_panels(const GemmArgs& args, const int32_t* corrections, int64_t p
       const GroupScales scales = load_scales<kLayout.scales>(scale_region + p * stride, g);
       HANLIN_UNROLL
       for (int r = 0; r < kRows; ++r) {
-        sums[p][r] = add_group<kSub, kLayout.has_min()>(sums[p][r], w, scales, q[r] + g * kGroup, x_scale[r][g], correction[r] + g * kSub);
+        add_group<kSub, kLayout.has_min(), 1>(&sums[p][r], &w, &scales, q[r] + g * kGroup, x_scale[r][g], correction[r] + g * kSub);
       }
     }
   }
@@ -169,82 +184,74 @@ OpenPanel open_panel(const PackedMatrix& w, int64_t panel, uint8_t* numbers, flo
   return {kLayout.bits == 8 ? quants : numbers, scales};
 }
 
-// kRows is a multiple of 4 (rows are addressed as four pointers plus 0, 1 or 2 leading dimensions, 12 in all).
-template <int kRows, int kSub, bool kMin>
-void tile(const GemmArgs& args, const OpenPanel& w, const int32_t* corrections, int64_t row, int64_t panel, const uint8_t* next, int64_t next_step) {
-  constexpr int kPointers = 4, kPer = kRows / 4, kScaleFloats = 16 * kSub * (kMin ? 2 : 1);
-  const int64_t k = args.w->k, groups = k / kGroup, ld_correction = groups * kSub;
-  const int8_t* q[kPointers];
-  const float* x_scale[kPointers];
-  const int32_t* correction[kPointers];
-  HANLIN_UNROLL
-  for (int p = 0; p < kPointers; ++p) {
-    q[p] = args.xq.q + (row + p * kPer) * k;
-    x_scale[p] = args.xq.scale + (row + p * kPer) * groups;
-    correction[p] = corrections + p * kPer * ld_correction;
-  }
-  __m512 sums[kRows];
-  HANLIN_UNROLL
-  for (int r = 0; r < kRows; ++r) {
-    sums[r] = _mm512_setzero_ps();
-    __builtin_prefetch(args.y + (row + r) * args.ldy + panel * kPanelRows, 1);
+// Rows [row, row + n_rows), at most kTileRows, times kPanels open panels `stride` bytes apart in scratch. The weights of a
+// group stay in registers over the rows, the f32 sums in L1: one broadcast activation then serves two products, and the
+// loop is bound by multiplications, no longer by loads.
+template <int kSub, bool kMin, int kPanels>
+void tile(const GemmArgs& args, const OpenPanel* w, const int32_t* corrections, int64_t row, int64_t n_rows, int64_t panel) {
+  constexpr int kScaleFloats = 16 * kSub * (kMin ? 2 : 1);
+  const int64_t k = args.w->k, groups = k / kGroup;
+  alignas(64) float sums[kTileRows][kPanels][16];
+  for (int64_t r = 0; r < n_rows; ++r) {
+    for (int p = 0; p < kPanels; ++p) {
+      _mm512_store_ps(sums[r][p], _mm512_setzero_ps());
+      __builtin_prefetch(args.y + (row + r) * args.ldy + (panel + p) * kPanelRows, 1);
+    }
   }
   for (int64_t g = 0; g < groups; ++g) {
-    for (int64_t i = 0; i < next_step; i += 64) _mm_prefetch((const char*)next + g * next_step + i, _MM_HINT_T1);
-    __m512i u[8];
+    __m512i u[kPanels][8];
+    GroupScales scales[kPanels];
     HANLIN_UNROLL
-    for (int s = 0; s < 8; ++s) u[s] = _mm512_load_si512(w.numbers + g * 512 + 64 * s);
-    GroupScales scales;
-    HANLIN_UNROLL
-    for (int sub = 0; sub < kSub; ++sub) {
-      scales.scale[sub] = _mm512_load_ps(w.scales + g * kScaleFloats + 16 * sub);
-      if constexpr (kMin) scales.min[sub] = _mm512_load_ps(w.scales + g * kScaleFloats + 16 * (kSub + sub));
+    for (int p = 0; p < kPanels; ++p) {
+      HANLIN_UNROLL
+      for (int s = 0; s < 8; ++s) u[p][s] = _mm512_load_si512(w[p].numbers + g * 512 + 64 * s);
+      HANLIN_UNROLL
+      for (int sub = 0; sub < kSub; ++sub) {
+        scales[p].scale[sub] = _mm512_load_ps(w[p].scales + g * kScaleFloats + 16 * sub);
+        if constexpr (kMin) scales[p].min[sub] = _mm512_load_ps(w[p].scales + g * kScaleFloats + 16 * (kSub + sub));
+      }
     }
-    HANLIN_UNROLL
-    for (int r = 0; r < kRows; ++r) {
-      const int p = r / kPer, i = r % kPer;
-      sums[r] = add_group<kSub, kMin>(sums[r], u, scales, q[p] + i * k + g * kGroup, x_scale[p][i * groups + g],
-                                      correction[p] + i * ld_correction + g * kSub);
+    const int8_t* q = args.xq.q + row * k + g * kGroup;
+    const float* x_scale = args.xq.scale + row * groups + g;
+    const int32_t* correction = corrections + g * kSub;
+    for (int64_t r = 0; r < n_rows; ++r, q += k, x_scale += groups, correction += groups * kSub) {
+      __m512 sum[kPanels];
+      HANLIN_UNROLL
+      for (int p = 0; p < kPanels; ++p) sum[p] = _mm512_load_ps(sums[r][p]);
+      add_group<kSub, kMin, kPanels>(sum, u, scales, q, *x_scale, correction);
+      HANLIN_UNROLL
+      for (int p = 0; p < kPanels; ++p) _mm512_store_ps(sums[r][p], sum[p]);
     }
   }
-  HANLIN_UNROLL
-  for (int r = 0; r < kRows; ++r) store_outputs(args, row + r, panel, sums[r]);
+  for (int64_t r = 0; r < n_rows; ++r) {
+    for (int p = 0; p < kPanels; ++p) store_outputs(args, row + r, panel + p, _mm512_load_ps(sums[r][p]));
+  }
+}
+
+template <Packed kFormat, int kPanels>
+void panels_by_rows(const GemmArgs& args, const int32_t* corrections, uint8_t* scratch, int64_t begin, int64_t n_rows, int64_t panel) {
+  constexpr Layout kLayout = layout_of(kFormat);
+  const int64_t k = args.w->k;
+  OpenPanel w[kPanels];
+  for (int p = 0; p < kPanels; ++p, scratch += kOpenBytes * k) w[p] = open_panel<kFormat>(*args.w, panel + p, scratch, (float*)(scratch + 16 * k));
+  const int64_t n_tiles = (n_rows + kTileRows - 1) / kTileRows;
+  for (int64_t t = 0; t < n_tiles; ++t) {
+    const int64_t first = n_rows * t / n_tiles, last = n_rows * (t + 1) / n_tiles;  // tiles of about the same height
+    tile<kLayout.n_sub(), kLayout.has_min(), kPanels>(args, w, corrections + first * (k / kGroup) * kLayout.n_sub(), begin + first, last - first, panel);
+  }
 }
 
 template <Packed kFormat>
 void many_rows_of(const GemmArgs& args) {
-  constexpr Layout kLayout = layout_of(kFormat);
-  constexpr int kSub = kLayout.n_sub();
-  constexpr bool kMin = kLayout.has_min();
-  constexpr int64_t kBlockRows = kSub == 2 ? 120 : 252;  // their corrections take at most 32 bytes * K of scratch
-  const int64_t k = args.w->k, groups = k / kGroup;
-  uint8_t* numbers = (uint8_t*)args.scratch;
-  float* scales = (float*)(numbers + 16 * k);
-  int32_t* corrections = (int32_t*)(scales + 16 * groups * kSub * (kMin ? 2 : 1));
-  for (int64_t begin = 0; begin < args.m;) {
-    // A last block of fewer than 4 rows would have no tile: it takes some from the block before.
-    int64_t n_rows = args.m - begin < kBlockRows ? args.m - begin : kBlockRows;
-    if (args.m - begin > kBlockRows && args.m - begin < kBlockRows + 4) n_rows -= 4;
+  constexpr int64_t kBlockRows = 256;  // their corrections take at most 64 * K bytes of scratch
+  int32_t* corrections = (int32_t*)args.scratch;
+  uint8_t* open = (uint8_t*)args.scratch + 64 * args.w->k;
+  for (int64_t begin = 0; begin < args.m; begin += kBlockRows) {
+    const int64_t n_rows = args.m - begin < kBlockRows ? args.m - begin : kBlockRows;
     make_corrections<kFormat>(args, begin, n_rows, corrections);
-    for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
-      const OpenPanel w = open_panel<kFormat>(*args.w, panel, numbers, scales);
-      const uint8_t* next = args.w->data + (panel + 1) * args.w->panel_bytes;
-      int64_t next_step = (kLayout.group_bytes() + 127) / 64 * 64;  // the first tile fetches the next panel into L2
-      for (int64_t r = 0; r < n_rows;) {
-        // The last tile is moved back over rows that are done already.
-        const int64_t left = n_rows - r;
-        int64_t rows = left > 8 ? 12 : left > 4 ? 8 : 4;
-        while (rows > n_rows) rows -= 4;
-        if (rows > left) r = n_rows - rows;
-        const int32_t* c = corrections + r * groups * kSub;
-        if (rows == 12) tile<12, kSub, kMin>(args, w, c, begin + r, panel, next, next_step);
-        if (rows == 8) tile<8, kSub, kMin>(args, w, c, begin + r, panel, next, next_step);
-        if (rows == 4) tile<4, kSub, kMin>(args, w, c, begin + r, panel, next, next_step);
-        r += rows;
-        next_step = 0;
-      }
-    }
-    begin += n_rows;
+    int64_t panel = args.panel_begin;
+    for (; panel + 2 <= args.panel_end; panel += 2) panels_by_rows<kFormat, 2>(args, corrections, open, begin, n_rows, panel);
+    if (panel < args.panel_end) panels_by_rows<kFormat, 1>(args, corrections, open, begin, n_rows, panel);
   }
 }
 
