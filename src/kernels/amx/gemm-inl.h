@@ -1,0 +1,172 @@
+// int8 activations times packed weights on AMX tiles, written over a class Tiles that is the hardware (tiles.h) or its
+// emulation (tiles_emulated.h, for tests on machines without AMX).
+//
+// From 16 rows on. The open panel of the VNNI kernel is already a B tile: a group of 32 inputs is 8 rows (inputs / 4) of 64
+// bytes (16 outputs x 4 inputs), unsigned; a sub-group of 16 inputs is 4 rows. The A tile is 16 rows of activations as they
+// stand in memory, signed, `K` bytes apart. One group: up to 2 A x 2 B tiles, 4 C tiles of int32, which go through a buffer
+// in L1 and are folded into f32 sums with AVX-512 while the tiles work on the next group.
+//   tiles: 0-3 C (2 * a + p), 4-5 A, 6-7 B
+// Integer sums are exact and the folding is that of the VNNI kernel, operation by operation: results are the same bits.
+#pragma once
+
+#include "kernels/avx512/gemm_int8-inl.h"
+
+namespace hanlin::kernels {
+namespace {
+
+// The 64 bytes of ldtilecfg (Intel SDM vol. 1, 18.2): palette 1, per tile its rows and bytes per row.
+struct alignas(64) TileConfig {
+  uint8_t palette = 1, start_row = 0, reserved[14] = {0};
+  uint16_t row_bytes[16] = {0};
+  uint8_t rows[16] = {0};
+};
+static_assert(sizeof(TileConfig) == 64);
+
+template <int kSub>
+TileConfig tile_config() {
+  TileConfig config;
+  for (int t = 0; t < 8; ++t) {
+    config.rows[t] = (uint8_t)(t < 6 ? 16 : 8 / kSub);
+    config.row_bytes[t] = (uint16_t)(t == 4 || t == 5 ? 32 / kSub : 64);
+  }
+  return config;
+}
+
+constexpr int kTile = 16;  // rows of an A tile
+
+// Integer sums of one sub-group: dots[a][p][16 rows][16 outputs].
+template <class Tiles, int kSub, int kRowTiles, int kPanels>
+HANLIN_INLINE void tile_products(Tiles& tiles, const int8_t* const* q, int64_t k, const OpenPanel* w, int64_t g, int sub,
+                                 int32_t (*dots)[kPanels][kTile * 16]) {
+  tiles.template zero<0>();
+  if constexpr (kPanels == 2) tiles.template zero<1>();
+  if constexpr (kRowTiles == 2) tiles.template zero<2>();
+  if constexpr (kRowTiles == 2 && kPanels == 2) tiles.template zero<3>();
+  const int64_t a = g * kGroup + sub * 16, b = g * 512 + sub * 256;
+  tiles.template load<4>(q[0] + a, k);
+  tiles.template load<6>(w[0].numbers + b, 64);
+  tiles.template dot<0, 4, 6>();
+  if constexpr (kPanels == 2) {
+    tiles.template load<7>(w[1].numbers + b, 64);
+    tiles.template dot<1, 4, 7>();
+  }
+  if constexpr (kRowTiles == 2) {
+    tiles.template load<5>(q[1] + a, k);
+    tiles.template dot<2, 5, 6>();
+    if constexpr (kPanels == 2) tiles.template dot<3, 5, 7>();
+  }
+  tiles.template store<0>(dots[0][0], 64);
+  if constexpr (kPanels == 2) tiles.template store<1>(dots[0][1], 64);
+  if constexpr (kRowTiles == 2) tiles.template store<2>(dots[1][0], 64);
+  if constexpr (kRowTiles == 2 && kPanels == 2) tiles.template store<3>(dots[1][1], 64);
+}
+
+// Row tiles starting at rows first[a] (they may overlap), times kPanels open panels.
+template <class Tiles, int kSub, bool kMin, int kRowTiles, int kPanels>
+void amx_tile(Tiles& tiles, const GemmArgs& args, const OpenPanel* w, const int32_t* corrections, int64_t block, const int64_t* first, int64_t panel) {
+  constexpr int kScaleFloats = 16 * kSub * (kMin ? 2 : 1);
+  const int64_t k = args.w->k, groups = k / kGroup, steps = groups * kSub;
+  alignas(64) int32_t dots[2][kRowTiles][kPanels][kTile * 16];
+  alignas(64) float sums[kRowTiles][kPanels][kTile][16];
+  const int8_t* q[kRowTiles];
+  for (int a = 0; a < kRowTiles; ++a) {
+    q[a] = args.xq.q + (block + first[a]) * k;
+    for (int p = 0; p < kPanels; ++p) {
+      for (int r = 0; r < kTile; ++r) _mm512_store_ps(sums[a][p][r], _mm512_setzero_ps());
+    }
+  }
+  // Step i is sub-group i % kSub of group i / kSub. The tiles run one step ahead of the folding.
+  tile_products<Tiles, kSub, kRowTiles, kPanels>(tiles, q, k, w, 0, 0, dots[0]);
+  for (int64_t i = 0; i < steps; ++i) {
+    const int64_t next = i + 1, g = i / kSub;
+    const int sub = (int)(i % kSub);
+    if (next < steps) tile_products<Tiles, kSub, kRowTiles, kPanels>(tiles, q, k, w, next / kSub, (int)(next % kSub), dots[next % 2]);
+    __m512 scale[kPanels], min[kPanels];
+    for (int p = 0; p < kPanels; ++p) {
+      scale[p] = _mm512_load_ps(w[p].scales + g * kScaleFloats + 16 * sub);
+      if constexpr (kMin) min[p] = _mm512_load_ps(w[p].scales + g * kScaleFloats + 16 * (kSub + sub));
+    }
+    for (int a = 0; a < kRowTiles; ++a) {
+      const float* x_scale = args.xq.scale + (block + first[a]) * groups + g;
+      const int32_t* correction = corrections + first[a] * steps + i;
+      for (int r = 0; r < kTile; ++r, x_scale += groups, correction += steps) {
+        const __m512 xs = _mm512_set1_ps(*x_scale);
+        const __m512i start = _mm512_set1_epi32(*correction);
+        HANLIN_UNROLL
+        for (int p = 0; p < kPanels; ++p) {
+          __m512i dot = _mm512_load_si512(dots[i % 2][a][p] + 16 * r);
+          if constexpr (!kMin) dot = _mm512_add_epi32(dot, start);
+          __m512 sum = _mm512_load_ps(sums[a][p][r]);
+          sum = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_mul_ps(scale[p], xs), sum);
+          if constexpr (kMin) sum = _mm512_fnmadd_ps(min[p], _mm512_castsi512_ps(start), sum);
+          _mm512_store_ps(sums[a][p][r], sum);
+        }
+      }
+    }
+  }
+  for (int a = 0; a < kRowTiles; ++a) {
+    for (int r = 0; r < kTile; ++r) {
+      for (int p = 0; p < kPanels; ++p) store_outputs(args, block + first[a] + r, panel + p, _mm512_load_ps(sums[a][p][r]));
+    }
+  }
+}
+
+// All rows of a block (at least 16) times kPanels panels. The last row tile is moved back over rows done already.
+template <class Tiles, Packed kFormat, int kPanels>
+void amx_panels(Tiles& tiles, const GemmArgs& args, const int32_t* corrections, uint8_t* scratch, int64_t block, int64_t n_rows, int64_t panel) {
+  constexpr Layout kLayout = layout_of(kFormat);
+  constexpr int kSub = kLayout.n_sub();
+  constexpr bool kMin = kLayout.has_min();
+  const int64_t k = args.w->k;
+  OpenPanel w[kPanels];
+  for (int p = 0; p < kPanels; ++p, scratch += kOpenBytes * k) w[p] = open_panel<kFormat>(*args.w, panel + p, scratch, (float*)(scratch + 16 * k));
+  const int64_t last = n_rows - kTile;
+  for (int64_t r = 0; r < n_rows; r += 2 * kTile) {
+    const int64_t first[2] = {r < last ? r : last, r + kTile < last ? r + kTile : last};
+    if (first[0] == first[1]) amx_tile<Tiles, kSub, kMin, 1, kPanels>(tiles, args, w, corrections, block, first, panel);
+    else amx_tile<Tiles, kSub, kMin, 2, kPanels>(tiles, args, w, corrections, block, first, panel);
+  }
+}
+
+template <class Tiles, Packed kFormat>
+void amx_gemm(const GemmArgs& args) {
+  constexpr int64_t kBlockRows = 256;
+  if (args.m < kTile) return vnni_gemm<kFormat>(args);
+  Tiles tiles;
+  tiles.configure(tile_config<layout_of(kFormat).n_sub()>());
+  int32_t* corrections = (int32_t*)args.scratch;
+  uint8_t* open = (uint8_t*)args.scratch + 64 * args.w->k;
+  for (int64_t begin = 0; begin < args.m;) {
+    // A last block below 16 rows would have no tile: it takes some from this one.
+    const int64_t left = args.m - begin;
+    const int64_t n_rows = left <= kBlockRows ? left : left < kBlockRows + kTile ? kBlockRows - kTile : kBlockRows;
+    make_corrections<kFormat>(args, begin, n_rows, corrections);
+    int64_t panel = args.panel_begin;
+    for (; panel + 2 <= args.panel_end; panel += 2) amx_panels<Tiles, kFormat, 2>(tiles, args, corrections, open, begin, n_rows, panel);
+    if (panel < args.panel_end) amx_panels<Tiles, kFormat, 1>(tiles, args, corrections, open, begin, n_rows, panel);
+    begin += n_rows;
+  }
+  tiles.release();
+}
+
+template <class Tiles>
+void amx_gemm_int8(const GemmArgs& args) {
+  switch (args.w->format) {
+    case Packed::kQ4_0: return amx_gemm<Tiles, Packed::kQ4_0>(args);
+    case Packed::kQ4_1: return amx_gemm<Tiles, Packed::kQ4_1>(args);
+    case Packed::kQ5_0: return amx_gemm<Tiles, Packed::kQ5_0>(args);
+    case Packed::kQ5_1: return amx_gemm<Tiles, Packed::kQ5_1>(args);
+    case Packed::kQ8_0: return amx_gemm<Tiles, Packed::kQ8_0>(args);
+    case Packed::kQ2_K: return amx_gemm<Tiles, Packed::kQ2_K>(args);
+    case Packed::kQ3_K: return amx_gemm<Tiles, Packed::kQ3_K>(args);
+    case Packed::kQ4_K: return amx_gemm<Tiles, Packed::kQ4_K>(args);
+    case Packed::kQ5_K: return amx_gemm<Tiles, Packed::kQ5_K>(args);
+    case Packed::kQ6_K: return amx_gemm<Tiles, Packed::kQ6_K>(args);
+    case Packed::kIQ4_NL: return amx_gemm<Tiles, Packed::kIQ4_NL>(args);
+    case Packed::kIQ4_XS: return amx_gemm<Tiles, Packed::kIQ4_XS>(args);
+    default: return;  // float formats have no int8 product
+  }
+}
+
+}  // namespace
+}  // namespace hanlin::kernels
