@@ -366,7 +366,7 @@ ExprPtr ExpressionParser::filter_chain(ExprPtr input, bool starts_inline) {
     if (!starts_inline) next();
     starts_inline = false;
     std::string name = take_name();
-    while (skip_operator(".")) name += "." + take_name();
+    while (skip_operator(".")) name.append(1, '.').append(take_name());
     ExprPtr node = make(ExprKind::kFilter, line);
     note_depth(node.get(), input);
     node->operands.push_back(std::move(input));
@@ -383,7 +383,7 @@ ExprPtr ExpressionParser::test(ExprPtr node) {
   const int line = next().line;
   const bool is_negated = skip_name("not");
   std::string name = take_name();
-  while (skip_operator(".")) name += "." + take_name();
+  while (skip_operator(".")) name.append(1, '.').append(take_name());
   ExprPtr result = make(ExprKind::kTest, line, operands(std::move(node)));
   result->check = find_check(name);
   result->text = std::move(name);

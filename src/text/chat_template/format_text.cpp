@@ -62,7 +62,7 @@ Spec parse_spec(std::string_view text) {
     if (take(sign)) { spec.sign = sign; break; }
   }
   spec.alternate = take('#');
-  if (take('0') && spec.align == 0) { spec.fill = "0"; spec.align = '='; }
+  if (take('0') && spec.align == 0) { spec.fill.assign(1, '0'); spec.align = '='; }
   spec.width = parse_count(text, &pos);
   if (take(',')) spec.group = ',';
   else if (take('_')) spec.group = '_';
@@ -265,7 +265,7 @@ class PercentFormatter {
 
   void convert_value(const Value& value, Spec spec, bool zero) {
     const auto pad_with_zeros = [&] {
-      if (zero) { spec.fill = "0"; spec.align = '='; }
+      if (zero) { spec.fill.assign(1, '0'); spec.align = '='; }
     };
     switch (spec.type) {
       case 's': return append_text(rt_, text_of(value, to_str(rt_, value)), spec, out_);
