@@ -28,6 +28,8 @@ Exchange::Exchange(Core& core_in, std::shared_ptr<Connection> connection_in, Htt
 }
 
 Exchange::~Exchange() {
+  // Not finished: the session ended by an exception, or the whole server did.
+  if (!finished_) cancel_generations();
   if (channel) channel->close();
   core.request_ended();
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <atomic>
 #include <boost/asio/post.hpp>
 #include <optional>
 
@@ -18,13 +19,20 @@ namespace {
 constexpr int kClientGone = 499;
 constexpr std::chrono::milliseconds kLingerTimeout{5000};
 
-// A handler's call on another thread. Shared between that thread and the session, which may stop waiting for it.
+// A handler's call on another thread. Shared between that thread and the session, which may stop waiting for it; whoever
+// comes second then cancels what the handler started.
 struct PendingCall {
+  enum class State { kPending, kReplied, kAbandoned };
   std::shared_ptr<Exchange> exchange;
   const Route* route = nullptr;
-  std::optional<Reply> reply;  // written by the pool thread before `done` is posted
-  bool done = false;           // on the strand
-  bool abandoned = false;      // on the strand
+  std::optional<Reply> reply;  // written by the pool thread before the state becomes kReplied
+  std::atomic<State> state{State::kPending};
+
+  void cancel_reply() const {
+    const auto* running = std::get_if<RunningGeneration>(&*reply);
+    if (!running) return;
+    for (const auto& generation : running->generations) generation->cancel();
+  }
 };
 
 EndpointContext make_context(const Exchange& exchange) {
@@ -52,15 +60,9 @@ Reply call_handler(const Route& route, const Exchange& exchange) {
 
 void complete_call(std::shared_ptr<PendingCall> call) {
   call->reply = call_handler(*call->route, *call->exchange);
+  if (call->state.exchange(PendingCall::State::kReplied) == PendingCall::State::kAbandoned) return call->cancel_reply();
   const auto executor = call->exchange->connection->executor();
-  asio::post(executor, [call = std::move(call)] {
-    call->done = true;
-    auto* running = std::get_if<RunningGeneration>(&*call->reply);
-    if (call->abandoned && running) {
-      for (const auto& generation : running->generations) generation->cancel();
-    }
-    call->exchange->connection->wake();
-  });
+  asio::post(executor, [call = std::move(call)] { call->exchange->connection->wake(); });
 }
 
 asio::awaitable<Reply> call_on_pool(std::shared_ptr<Exchange> exchange, const Route* route, TaskPool& pool) {
@@ -71,9 +73,9 @@ asio::awaitable<Reply> call_on_pool(std::shared_ptr<Exchange> exchange, const Ro
     co_return error_response({Code::kResourceExhausted, "service: too many requests are waiting; try again later"});
   }
   const auto give_up_at = exchange->received + exchange->core.options.request_timeout + exchange->core.options.deadline_grace;
-  while (!call->done) {
+  while (call->state != PendingCall::State::kReplied) {
     if (exchange->connection->aborted() || std::chrono::steady_clock::now() >= give_up_at) {
-      call->abandoned = true;
+      if (call->state.exchange(PendingCall::State::kAbandoned) == PendingCall::State::kReplied) call->cancel_reply();
       co_return error_response({Code::kDeadlineExceeded, "request: the time allowed for it ran out"});
     }
     co_await exchange->connection->sleep_until(give_up_at);
