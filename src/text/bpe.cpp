@@ -68,7 +68,7 @@ class Bpe : public SubwordModel {
         byte_ids_[static_cast<size_t>(byte)] = vocabulary_->find_bytes({&c, 1});
       }
     } else {
-      cut_at_spaces_ = no_token_crosses_into_a_space();
+      find_joins_with_space();
     }
   }
 
@@ -82,25 +82,29 @@ class Bpe : public SubwordModel {
   }
 
  private:
-  // A leading part of the piece that no merge connects with the rest. If no token holds a space after something else,
-  // such a part ends before each run of spaces, which keeps the heap small for models without a pre-tokeniser.
+  // A leading part of the piece that no merge connects with the rest: it ends where a space (U+2581) follows a character
+  // that no token holds in front of a space. This keeps the heap small for models without a pre-tokeniser.
   std::string_view next_chunk(std::string_view piece) const {
     const size_t limit = std::min(piece.size(), kMaxPieceBytes);
-    if (!cut_at_spaces_) return piece.substr(0, limit);
-    size_t pos = 0;
-    while (piece.substr(pos, kMetaspace.size()) == kMetaspace) pos += kMetaspace.size();
-    return piece.substr(0, std::min(piece.find(kMetaspace, pos), limit));
+    if (options_.byte_level) return piece.substr(0, limit);
+    for (size_t pos = piece.find(kMetaspace, 1); pos < limit; pos = piece.find(kMetaspace, pos + kMetaspace.size())) {
+      if (!joins_space_[static_cast<uint8_t>(piece[pos - 1])]) return piece.substr(0, pos);
+    }
+    return piece.substr(0, limit);
   }
 
-  bool no_token_crosses_into_a_space() const {
+  // Which last bytes of characters stand in front of a space inside some token. The last byte of U+2581 itself is among
+  // them as soon as a token has two spaces; the few characters that share such a byte only make chunks longer.
+  void find_joins_with_space() {
+    joins_space_[static_cast<uint8_t>(kMetaspace.back())] = true;
     for (int32_t id = 0; id < vocabulary_->size(); ++id) {
       const TokenKind kind = vocabulary_->kind(id);
       if (kind != TokenKind::kNormal && kind != TokenKind::kUserDefined) continue;
-      std::string_view text = vocabulary_->text(id);
-      while (text.substr(0, kMetaspace.size()) == kMetaspace) text.remove_prefix(kMetaspace.size());
-      if (text.find(kMetaspace) != std::string_view::npos) return false;
+      const std::string_view text = vocabulary_->text(id);
+      for (size_t pos = text.find(kMetaspace, 1); pos != std::string_view::npos; pos = text.find(kMetaspace, pos + 1)) {
+        joins_space_[static_cast<uint8_t>(text[pos - 1])] = true;
+      }
     }
-    return true;
   }
 
   int32_t find_token(std::string_view text) const {
@@ -185,7 +189,7 @@ class Bpe : public SubwordModel {
   BpeOptions options_;
   Finder finder_;
   std::array<int32_t, 256> byte_ids_{};
-  bool cut_at_spaces_ = false;
+  std::array<bool, 256> joins_space_{};  // by byte
   std::unique_ptr<std::atomic<uint8_t>[]> whole_;  // [vocabulary size]
 };
 

@@ -8,7 +8,7 @@
 namespace hanlin {
 
 ByteTrie ByteTrie::build(std::vector<std::pair<std::string_view, int32_t>> entries) {
-  std::stable_sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::sort(entries.begin(), entries.end());
   ByteTrie trie;
   // Breadth first: each node stands for a range of the sorted entries that share its `depth` first bytes.
   struct Range {

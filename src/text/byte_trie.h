@@ -12,7 +12,7 @@ namespace hanlin {
 // Immutable after build; any thread.
 class ByteTrie {
  public:
-  // `entries`: (string, value >= 0), strings not empty; of equal strings the first wins. The strings need not outlive the call.
+  // `entries`: (string, value >= 0), strings not empty; of equal strings the lowest value wins. The strings need not outlive the call.
   static ByteTrie build(std::vector<std::pair<std::string_view, int32_t>> entries);
 
   // Calls fn(n_bytes, value) for each known string that is a prefix of `text`, shortest first.

@@ -204,14 +204,16 @@ PatternMatch SplitPattern::match_class(std::string_view text, size_t pos) const 
     if (next < text.size() && class_.contains(decode_utf8(text, next).value)) end = next;
   }
   uint32_t n = 0;
+  size_t line_end = pos;  // last place inside the run where `$` holds: the end of the text or in front of a line feed
   while (end < text.size() && n < max_) {
     const CodePoint cp = decode_utf8(text, end);
     if (!class_.contains(cp.value)) break;
     end += cp.n_bytes;
     ++n;
+    if (at_end_ && n >= min_ && (end == text.size() || text[end] == '\n')) line_end = end;
   }
   if (n < min_) return {std::max<size_t>(end - pos, first.n_bytes), false};
-  if (at_end_ && end < text.size()) return {end - pos, false};
+  if (at_end_) return line_end > pos ? PatternMatch{line_end - pos, true} : PatternMatch{end - pos, false};
   return {end - pos, true};
 }
 

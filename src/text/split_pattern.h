@@ -61,7 +61,7 @@ class SplitPattern {
   CharClass class_;            // or [white space]? class{min,max} [end]
   enum class Lead { kNone, kSpace, kAnyWhiteSpace } lead_ = Lead::kNone;
   uint32_t min_ = 1, max_ = 1;
-  bool at_end_ = false;  // `$`
+  bool at_end_ = false;  // `$`, which Oniguruma lets hold at the end of each line
 };
 
 }  // namespace hanlin

@@ -155,6 +155,7 @@ const NormalizationData& normalization_data() {
 
 // Canonical ordering: marks between two starters are sorted by class, stably.
 void order_marks(const NormalizationData& data, std::u32string& text) {
+  std::vector<std::pair<uint64_t, char32_t>> marks;  // class, then position
   for (size_t i = 0; i < text.size();) {
     if (data.combining_class(text[i]) == 0) {
       ++i;
@@ -162,8 +163,10 @@ void order_marks(const NormalizationData& data, std::u32string& text) {
     }
     size_t end = i;
     while (end < text.size() && data.combining_class(text[end]) != 0) ++end;
-    std::stable_sort(text.begin() + static_cast<ptrdiff_t>(i), text.begin() + static_cast<ptrdiff_t>(end),
-                     [&data](char32_t a, char32_t b) { return data.combining_class(a) < data.combining_class(b); });
+    marks.clear();
+    for (size_t j = i; j < end; ++j) marks.emplace_back((uint64_t{data.combining_class(text[j])} << 56) | j, text[j]);
+    std::sort(marks.begin(), marks.end());
+    for (size_t j = i; j < end; ++j) text[j] = marks[j - i].second;
     i = end;
   }
 }

@@ -81,31 +81,28 @@ std::string decode_wordpiece(std::string_view text) {
 void StringIndex::reserve(size_t n) {
   size_t n_slots = 16;
   while (n_slots < n * 2) n_slots *= 2;
-  slots_.assign(n_slots, -1);
-  hashes_.assign(n_slots, 0);
+  slots_.assign(n_slots, {});
 }
 
 void StringIndex::insert(const StringPool& pool, int32_t id) {
   const std::string_view text = pool[static_cast<size_t>(id)];
   const uint64_t hash = hash_bytes(text);
+  const auto upper = static_cast<uint32_t>(hash >> 32);
   const size_t mask = slots_.size() - 1;
-  size_t slot = hash & mask;
-  while (slots_[slot] >= 0) {
-    if (hashes_[slot] == static_cast<uint32_t>(hash >> 32) && pool[static_cast<size_t>(slots_[slot])] == text) return;
-    slot = (slot + 1) & mask;
+  size_t i = hash & mask;
+  for (; slots_[i].id >= 0; i = (i + 1) & mask) {
+    if (slots_[i].hash == upper && pool[static_cast<size_t>(slots_[i].id)] == text) return;
   }
-  slots_[slot] = id;
-  hashes_[slot] = static_cast<uint32_t>(hash >> 32);
+  slots_[i] = {id, upper};
 }
 
 int32_t StringIndex::find(const StringPool& pool, std::string_view text) const {
   if (slots_.empty()) return -1;
   const uint64_t hash = hash_bytes(text);
+  const auto upper = static_cast<uint32_t>(hash >> 32);
   const size_t mask = slots_.size() - 1;
-  for (size_t slot = hash & mask; slots_[slot] >= 0; slot = (slot + 1) & mask) {
-    if (hashes_[slot] == static_cast<uint32_t>(hash >> 32) && pool[static_cast<size_t>(slots_[slot])] == text) {
-      return slots_[slot];
-    }
+  for (size_t i = hash & mask; slots_[i].id >= 0; i = (i + 1) & mask) {
+    if (slots_[i].hash == upper && pool[static_cast<size_t>(slots_[i].id)] == text) return slots_[i].id;
   }
   return -1;
 }

@@ -55,8 +55,11 @@ class StringIndex {
  private:
   void reserve(size_t n);
   void insert(const StringPool& pool, int32_t id);
-  std::vector<int32_t> slots_;
-  std::vector<uint32_t> hashes_;  // spares most comparisons of strings
+  struct Slot {
+    int32_t id = -1;
+    uint32_t hash = 0;  // upper half: spares most comparisons of strings
+  };
+  std::vector<Slot> slots_;
 };
 
 // Immutable once built; any thread.
