@@ -19,7 +19,7 @@ namespace hanlin {
 //   kAuto: rounded to int8 in groups of 32 where the weight is quantised; f32 where it is a float
 //   kF32:  always f32: the reference, several times slower on quantised weights
 enum class Activations { kAuto, kF32 };
-enum class KvDType { kBF16, kF32 };
+enum class KvDType { kF16, kF32 };
 enum class Activation { kSilu, kGeluTanh, kGeluErf };
 
 struct BackendOptions {
@@ -47,7 +47,7 @@ class KvCache {
 
 struct KvShape {
   int64_t n_layers = 0, n_kv_heads = 0, head_dim = 0;
-  KvDType dtype = KvDType::kBF16;
+  KvDType dtype = KvDType::kF16;
 };
 
 // One product of a group that shares its input: out [T, N] = x · wᵀ (+ bias [N]).

@@ -58,7 +58,7 @@ struct CpuWeight final : Weight {
 struct CpuKvCache final : KvCache {
   CpuKvCache(const KvShape& shape, int64_t n_blocks)
       : shape(shape),
-        type(shape.dtype == KvDType::kF32 ? kernels::KvType::kF32 : kernels::KvType::kBF16),
+        type(shape.dtype == KvDType::kF32 ? kernels::KvType::kF32 : kernels::KvType::kF16),
         head_bytes(kernels::kv_block_bytes(type, shape.head_dim)),
         blocks(n_blocks),
         storage(static_cast<size_t>(shape.n_layers * n_blocks * 2 * shape.n_kv_heads * head_bytes)) {}
@@ -110,7 +110,7 @@ class CpuBackend final : public Backend {
   }
 
   int64_t kv_block_bytes(const KvShape& shape) const override {
-    const auto type = shape.dtype == KvDType::kF32 ? kernels::KvType::kF32 : kernels::KvType::kBF16;
+    const auto type = shape.dtype == KvDType::kF32 ? kernels::KvType::kF32 : kernels::KvType::kF16;
     return shape.n_layers * 2 * shape.n_kv_heads * kernels::kv_block_bytes(type, shape.head_dim);
   }
 

@@ -18,7 +18,7 @@ namespace hanlin {
 struct Architecture;
 
 struct DecoderOptions {
-  KvDType kv_dtype = KvDType::kBF16;
+  KvDType kv_dtype = KvDType::kF16;
   int64_t max_step_tokens = 512;
 };
 

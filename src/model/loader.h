@@ -14,7 +14,7 @@ namespace hanlin {
 
 struct LoadOptions {
   BackendOptions backend;
-  KvDType kv_dtype = KvDType::kBF16;
+  KvDType kv_dtype = KvDType::kF16;
   int64_t max_step_tokens = 512;
 };
 

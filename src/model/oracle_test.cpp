@@ -1,5 +1,5 @@
 // Every tiny model of ../shared/oracles/models against the reference implementation's outputs, at every level this
-// machine has: whole, in chunks, in mixed batches, with f32 and bf16 caches, with f32 and default activations.
+// machine has: whole, in chunks, in mixed batches, with f32 and f16 caches, with f32 and default activations.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -160,7 +160,7 @@ TEST_P(DecoderOracle, MatchesReference) {
   for (const std::string& isa : levels()) {
     SCOPED_TRACE(isa);
     for (const bool exact : {true, false}) {
-      LoadedModel model = load(GetParam(), isa, exact ? Activations::kF32 : Activations::kAuto, exact ? KvDType::kF32 : KvDType::kBF16);
+      LoadedModel model = load(GetParam(), isa, exact ? Activations::kF32 : Activations::kAuto, exact ? KvDType::kF32 : KvDType::kF16);
       Decoder& decoder = *model.decoder;
       EXPECT_NE(decoder.backend().describe().find(isa), std::string::npos);
       const double bound = exact ? 1e-4 : 3e-2;
