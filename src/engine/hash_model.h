@@ -47,6 +47,7 @@ class HashModel : public StepModel {
     for (const Chunk& chunk : batch.chunks) {
       HANLIN_CHECK(chunk.n_tokens >= 1 && chunk.n_logits >= 0 && chunk.n_logits <= chunk.n_tokens, "bad chunk");
       HANLIN_CHECK(chunk.first_position + chunk.n_tokens <= context_length_, "beyond the context");
+      HANLIN_CHECK(static_cast<int64_t>(chunk.blocks.size()) * kKvBlockTokens >= chunk.first_position + chunk.n_tokens, "blocks are missing");
       for (int i = 0; i < chunk.n_tokens; ++i) at(chunk, chunk.first_position + i) = {batch.tokens[next++], chunk.first_position + i};
     }
     HANLIN_CHECK(next == batch.tokens.size(), "tokens without a chunk");

@@ -8,6 +8,7 @@ namespace hanlin::engine {
 namespace {
 
 constexpr int64_t kChunk = 1024;  // tokens whose probabilities are summed together when nothing is filtered
+constexpr int kMostByHeap = 256;  // the best so many are found in one pass with a small heap
 // How far below the largest logit candidates are looked for: first, up to, and without a limit.
 constexpr float kFirstReach = 8, kLastReach = 512, kNoReach = std::numeric_limits<float>::infinity();
 
@@ -123,6 +124,12 @@ void Sampler::gather_above(std::span<const float> logits, float least) {
 
 // The top k, or all for k = 0.
 void Sampler::gather_best(std::span<const float> logits, float max, int top_k) {
+  if (top_k > 0 && top_k <= kMostByHeap) {
+    select_top(logits, top_k, best_);
+    candidates_.clear();
+    for (int32_t id : best_) candidates_.push_back({logits[static_cast<size_t>(id)], id, 0});
+    return;
+  }
   const size_t k = top_k > 0 ? std::min(static_cast<size_t>(top_k), logits.size()) : logits.size();
   // Few logits lie near the largest: look there first, so that the selection has little to do.
   float reach = k < logits.size() ? kFirstReach : kNoReach;

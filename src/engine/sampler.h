@@ -63,6 +63,7 @@ class Sampler {
   const kernels::KernelTable& kernels_;
   std::vector<float> row_;              // [V]
   std::vector<double> chunk_sums_;      // [V / kChunk]
+  std::vector<int32_t> best_;           // of select_top
   std::vector<Candidate> candidates_;   // what the filters have left
 };
 

@@ -120,6 +120,7 @@ TEST(Sampler, EachFilterAgreesWithSortingEverything) {
     const std::vector<float> logits = random_logits(seed % 2 ? 1500 : 40, seed, seed < 2 ? 3 : 20);
     expect_distribution(logits, {.top_k = 1}, seed);
     expect_distribution(logits, {.top_k = 7}, seed);
+    expect_distribution(logits, {.top_k = 300}, seed);
     expect_distribution(logits, {.top_k = 100000}, seed);
     expect_distribution(logits, {.top_p = 0.3f}, seed);
     expect_distribution(logits, {.temperature = 0.7f, .top_p = 0.95f}, seed);

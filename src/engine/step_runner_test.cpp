@@ -195,6 +195,17 @@ TEST(StepRunner, ContinuesIdenticallyAfterPreemption) {
   }
 }
 
+TEST(StepRunner, APromptMayTakeTheBlocksOfAWorseOneThatAlreadyHadItsTurn) {
+  // The second request decodes while the first, better one computes its prompt in tiny steps, until no block is left.
+  Bench bench(9, {.max_running = 2, .step_tokens = 3});
+  bench.add(greedy(1, 200, 5));
+  bench.step();
+  bench.add(greedy(2, 10, 150));
+  bench.run();
+  bench.expect_all_reference();
+  EXPECT_GT(bench.counters.preemptions, 0);
+}
+
 TEST(StepRunner, ChoicesShareThePromptsBlocks) {
   for (bool share : {true, false}) {
     for (size_t n_prompt : {1u, 32u, 64u, 70u}) {
