@@ -13,6 +13,7 @@ namespace {
 // Pipelined bytes kept while an answer is being made; beyond it the socket is left unread.
 constexpr size_t kMaxReadAhead = 64 << 10;
 constexpr size_t kMaxDiscarded = size_t{1} << 30;
+constexpr std::chrono::milliseconds kCancelAgain{20};
 constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 using boost::system::error_code;
 
@@ -26,13 +27,20 @@ Connection::Connection(asio::ip::tcp::socket socket)
 }
 
 void Connection::arm_deadline(std::chrono::milliseconds timeout) {
-  const uint64_t number = ++deadline_number_;
   deadline_timer_.expires_after(timeout);
+  await_deadline(++deadline_number_);
+}
+
+void Connection::await_deadline(uint64_t number) {
   deadline_timer_.async_wait([self = shared_from_this(), number](const error_code& error) {
     if (error || number != self->deadline_number_) return;
     self->timed_out_ = true;
     error_code ignored;
     self->socket_.cancel(ignored);
+    // Writing or reading a message takes several operations of the socket. One that had just succeeded when we cancelled is
+    // followed by another that we did not see, so this goes on until the caller has noticed.
+    self->deadline_timer_.expires_after(kCancelAgain);
+    self->await_deadline(number);
   });
 }
 
@@ -109,6 +117,7 @@ void Connection::on_readable() {
 void Connection::abort() {
   aborted_ = true;
   error_code ignored;
+  socket_.shutdown(asio::ip::tcp::socket::shutdown_both, ignored);  // what is not pending yet fails, too
   socket_.cancel(ignored);
   wake();
 }

@@ -51,6 +51,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void close_if_idle_from_any_thread();  // the same if no request has begun
 
  private:
+  void await_deadline(uint64_t number);
   void abort();
   void on_readable();
 
