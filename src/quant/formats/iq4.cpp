@@ -34,7 +34,7 @@ void decode_iq4_nl(const void* src, int64_t n, float* dst) {
 void encode_iq4_nl(const float* src, int64_t n, void* dst, const float* importance) {
   auto* out = static_cast<uint8_t*>(dst);
   for (int64_t i = 0; i < n; i += kNlBlock, out += kNlBytes) {
-    const PreparedBlock block = prepare(src + i, kNlBlock, kNlBlock, Weighting::kSquare, importance != nullptr ? importance + i : nullptr);
+    const PreparedBlock block = prepare(src + i, kNlBlock, kNlBlock, importance != nullptr ? importance + i : nullptr);
     uint16_t bits = 0;
     uint8_t index[kNlBlock] = {};
     if (!block.zero) {
@@ -64,7 +64,7 @@ void decode_iq4_xs(const void* src, int64_t n, float* dst) {
 void encode_iq4_xs(const float* src, int64_t n, void* dst, const float* importance) {
   auto* out = static_cast<uint8_t*>(dst);
   for (int64_t i = 0; i < n; i += kSuper, out += kXsBytes) {
-    const PreparedBlock prepared = prepare(src + i, kSuper, 32, Weighting::kSquare, importance != nullptr ? importance + i : nullptr);
+    const PreparedBlock prepared = prepare(src + i, kSuper, 32, importance != nullptr ? importance + i : nullptr);
     const SymmetricBlock block = encode_symmetric_super(prepared, kShape);
     std::memset(out, 0, 8);
     std::memcpy(out, &block.d, 2);

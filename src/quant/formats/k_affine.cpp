@@ -52,7 +52,7 @@ template <bool kFifthBit>
 void encode_45(const float* src, int64_t n, void* dst, const float* importance) {
   auto* out = static_cast<uint8_t*>(dst);
   for (int64_t i = 0; i < n; i += kSuper, out += kFifthBit ? kQ5Bytes : kQ4Bytes) {
-    const PreparedBlock prepared = prepare(src + i, kSuper, 32, Weighting::kMagnitude, importance != nullptr ? importance + i : nullptr);
+    const PreparedBlock prepared = prepare(src + i, kSuper, 32, importance != nullptr ? importance + i : nullptr);
     const AffineBlock block = encode_affine_super(prepared, kFifthBit ? kQ5 : kQ4);
     std::memcpy(out, &block.d, 2);
     std::memcpy(out + 2, &block.dmin, 2);
@@ -95,7 +95,7 @@ void decode_q2_k(const void* src, int64_t n, float* dst) {
 void encode_q2_k(const float* src, int64_t n, void* dst, const float* importance) {
   auto* out = static_cast<uint8_t*>(dst);
   for (int64_t i = 0; i < n; i += kSuper, out += kQ2Bytes) {
-    const PreparedBlock prepared = prepare(src + i, kSuper, 16, Weighting::kMagnitude, importance != nullptr ? importance + i : nullptr);
+    const PreparedBlock prepared = prepare(src + i, kSuper, 16, importance != nullptr ? importance + i : nullptr);
     const AffineBlock block = encode_affine_super(prepared, kQ2);
     for (size_t b = 0; b < 16; ++b) out[b] = static_cast<uint8_t>(block.scale[b] | block.min[b] << 4);
     std::memset(out + 16, 0, 64);

@@ -41,7 +41,7 @@ void decode_q3_k(const void* src, int64_t n, float* dst) {
 void encode_q3_k(const float* src, int64_t n, void* dst, const float* importance) {
   auto* out = static_cast<uint8_t*>(dst);
   for (int64_t i = 0; i < n; i += kSuper, out += kQ3Bytes) {
-    const PreparedBlock prepared = prepare(src + i, kSuper, 16, Weighting::kSquare, importance != nullptr ? importance + i : nullptr);
+    const PreparedBlock prepared = prepare(src + i, kSuper, 16, importance != nullptr ? importance + i : nullptr);
     const SymmetricBlock block = encode_symmetric_super(prepared, kQ3);
     std::memset(out, 0, 108);
     for (int b = 0; b < 16; ++b) {
@@ -77,7 +77,7 @@ void decode_q6_k(const void* src, int64_t n, float* dst) {
 void encode_q6_k(const float* src, int64_t n, void* dst, const float* importance) {
   auto* out = static_cast<uint8_t*>(dst);
   for (int64_t i = 0; i < n; i += kSuper, out += kQ6Bytes) {
-    const PreparedBlock prepared = prepare(src + i, kSuper, 16, Weighting::kSquare, importance != nullptr ? importance + i : nullptr);
+    const PreparedBlock prepared = prepare(src + i, kSuper, 16, importance != nullptr ? importance + i : nullptr);
     const SymmetricBlock block = encode_symmetric_super(prepared, kQ6);
     std::memset(out, 0, 192);
     for (int v = 0; v < kSuper; ++v) {

@@ -171,7 +171,7 @@ float refit(const PreparedBlock& block, const SymmetricShape& shape, const Symme
 
 }  // namespace
 
-PreparedBlock prepare(const float* src, int n, int sub_block, Weighting weighting, const float* importance) {
+PreparedBlock prepare(const float* src, int n, int sub_block, const float* importance) {
   PreparedBlock block;
   float largest = 0;
   for (int i = 0; i < n; ++i) {
@@ -192,7 +192,7 @@ PreparedBlock prepare(const float* src, int n, int sub_block, Weighting weightin
     const float typical = std::sqrt(sub_squares / static_cast<float>(sub_block));
     for (int i = start; i < start + sub_block; ++i) {
       const float x = block.x[static_cast<size_t>(i)];
-      float weight = weighting == Weighting::kSquare ? x * x : typical + std::fabs(x);
+      float weight = typical + std::fabs(x);
       if (importance != nullptr) {
         const float given = importance[i] > 0 && std::isfinite(importance[i]) ? std::min(importance[i], 1e18f) : 0.0f;
         weight = given * std::sqrt(mean_square + x * x);
