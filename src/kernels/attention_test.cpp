@@ -164,8 +164,8 @@ TEST_P(Attention, KvWritePutsValuesWhereTheLayoutSays) {
       } else {
         const auto* keys = reinterpret_cast<uint16_t*>(kb.data());
         const auto* values = reinterpret_cast<uint16_t*>(vb.data());
-        ASSERT_EQ(bf16_to_double(keys[(e / 2 * kKvBlock + slot) * 2 + e % 2]), Cache::round_bf16(k[e]));
-        ASSERT_EQ(bf16_to_double(values[(slot / 2 * dim + e) * 2 + slot % 2]), Cache::round_bf16(v[e]));
+        ASSERT_EQ(f16_to_double(keys[e * kKvBlock + slot]), Cache::round_f16(k[e]));
+        ASSERT_EQ(f16_to_double(values[slot * dim + e]), Cache::round_f16(v[e]));
       }
     }
   }
