@@ -22,7 +22,9 @@
 
 #include "kernels/args.h"
 
+// Unnamed, so that no level exports these functions where the compiler does not inline them.
 namespace hanlin::kernels {
+namespace {
 
 enum class Scales : uint8_t { kD, kDM, kSuperU8, kSuperNib, kSuperI8, kSuperI8x2 };
 
@@ -77,4 +79,5 @@ constexpr int64_t quant_region_bytes(const Layout& layout, int64_t k) { return k
 // The sixteen values of the IQ4 formats plus 128 (ggml's kvalues_iq4nl).
 constexpr uint8_t kIq4Values[16] = {1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241};
 
+}  // namespace
 }  // namespace hanlin::kernels
