@@ -31,8 +31,8 @@ struct PackedMatrix {
   const uint8_t* data;
 };
 
-// Activations rounded to int8 in groups of 32: x ≈ scale * q. q = x * 127 / max |x| rounded to nearest even; scale is the
-// one with the least squared error for these q, sum(x q) / sum(q q).
+// Activations rounded to int8 in groups of 32: x ≈ scale * q, |q| <= 127. The largest value of a group is 127, 126, 125 or
+// 124 steps, whichever leaves the least squared error with the best scale for its q, sum(x q) / sum(q q).
 //   q [M, K], scale [M, K/32], sum [M, K/16] = sums of 16 consecutive q. K is a multiple of 32.
 struct QuantRows {
   const int8_t* q;

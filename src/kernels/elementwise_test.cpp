@@ -192,6 +192,7 @@ TEST_P(Elementwise, Rope) {
 }
 
 TEST_P(Elementwise, QuantizeRows) {
+  double total = 0, plain_total = 0;
   for (int64_t k : {32, 64, 96, 576, 2048}) {
     const int64_t m = 3, ldx = k + 5;
     auto x = normal_values(m * ldx, 4, 12);
@@ -210,35 +211,32 @@ TEST_P(Elementwise, QuantizeRows) {
           if (std::isfinite(value)) amax = std::max(amax, std::fabs(value));
         }
         int32_t sums[2] = {0, 0};
-        double xq = 0, qq = 0;
+        double xq = 0, qq = 0, error = 0, plain_error = 0;
+        const double got = scale[row * (k / 32) + g], plain = amax / 127.0;
         for (int64_t i = 0; i < 32; ++i) {
           const float value = x[row * ldx + g * 32 + i];
-          const double exact = std::isfinite(value) && amax > 0 ? value / ((double)amax / 127.0) : 0;
+          const double exact = std::isfinite(value) ? value : 0;
           const int actual = q[row * k + g * 32 + i];
+          ASSERT_LE(std::abs(actual), 127);
           sums[i / 16] += actual;
           xq += exact * actual;
           qq += actual * actual;
-          ASSERT_NEAR(actual, exact, 0.5 + 1e-5) << row << " " << g << " " << i;
+          error += std::pow(exact - got * actual, 2);
+          plain_error += amax > 0 ? std::pow(exact - plain * std::nearbyint(exact / plain), 2) : 0;
         }
-        const double wanted = qq > 0 ? amax / 127.0 * xq / qq : 0;
-        ASSERT_NEAR(scale[row * (k / 32) + g], wanted, 1e-6 * wanted);
+        ASSERT_NEAR(got, qq > 0 ? xq / qq : 0, 1e-5 * plain);
+        ASSERT_LE(error, plain_error * 1.001 + 1e-12);
+        if (amax < 100) {  // without the group whose one outlier decides
+          total += error;
+          plain_total += plain_error;
+        }
         ASSERT_EQ(sum[row * (k / 16) + 2 * g], sums[0]);
         ASSERT_EQ(sum[row * (k / 16) + 2 * g + 1], sums[1]);
       }
     }
     ASSERT_EQ(q[m * k], 99);
   }
-}
-
-TEST_P(Elementwise, QuantizeRowsRoundsHalvesToEven) {
-  float x[32] = {127, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f, -2.5f, 126.5f, -127};
-  int8_t q[32];
-  float scale;
-  int32_t sum[2];
-  table().quantize_rows(x, 32, 1, 32, q, &scale, sum);
-  const int expected[9] = {127, 0, 2, 2, 0, -2, -2, 126, -127};
-  for (int i = 0; i < 9; ++i) EXPECT_EQ(q[i], expected[i]) << x[i];
-  EXPECT_NEAR(scale, 1, 1e-3);
+  EXPECT_LT(total, 0.9 * plain_total);
 }
 
 TEST_P(Elementwise, QuantizeRowsOfExtremesStaysInRange) {

@@ -255,32 +255,47 @@ void kv_write(KvType type, const float* k, const float* v, int64_t head_dim, int
   for (int64_t e = 0; e < head_dim; ++e) values[e] = to_f16(v[e]);
 }
 
+// Numbers of steps tried for a group's largest value. Rounding errors of neighbouring choices are nearly independent, so
+// the best of four leaves about 15 % less squared error than the first.
+constexpr float kGroupSteps[4] = {127.0f, 126.0f, 125.0f, 124.0f};
+
 // Groups whose largest value is below 1e-35 count as zeros: 127 / amax would leave the float range.
 void quantize_rows(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t* q, float* scale, int32_t* sum) {
   for (int64_t row = 0; row < m; ++row) {
     for (int64_t g = 0; g < k / kGroup; ++g) {
       const float* in = x + row * ldx + g * kGroup;
       int8_t* out = q + row * k + g * kGroup;
-      float clean[kGroup], amax = 0;
-      for (int i = 0; i < kGroup; ++i) clean[i] = in[i] == in[i] ? in[i] : 0.0f;
-      for (int i = 0; i < kGroup; ++i) amax = fabsf(clean[i]) > amax ? fabsf(clean[i]) : amax;
+      float unit[kGroup], amax = 0;  // in units of the largest value
+      for (int i = 0; i < kGroup; ++i) unit[i] = in[i] == in[i] ? in[i] : 0.0f;
+      for (int i = 0; i < kGroup; ++i) amax = fabsf(unit[i]) > amax ? fabsf(unit[i]) : amax;
       amax = amax > FLT_MAX ? FLT_MAX : amax;
-      const bool zero = amax < 1e-35f;
-      const float inverse = zero ? 0.0f : 127.0f / amax;
-      int32_t sums[2] = {0, 0};
-      float xq = 0, qq = 0;
+      const float inverse = amax < 1e-35f ? 0.0f : 1.0f / amax;
       for (int i = 0; i < kGroup; ++i) {
-        float v = clean[i] * inverse;
-        v = v > 127.0f ? 127.0f : v;
-        v = v < -127.0f ? -127.0f : v;
-        const float rounded = v + 12582912.0f;  // 1.5 * 2^23: to nearest even in the low bits
-        const int32_t value = (int32_t)(float_to_bits(rounded) - float_to_bits(12582912.0f));
-        out[i] = (int8_t)value;
-        sums[i / 16] += value;
-        xq += v * (float)value;
-        qq += (float)(value * value);
+        unit[i] *= inverse;
+        unit[i] = unit[i] > 1.0f ? 1.0f : unit[i];
+        unit[i] = unit[i] < -1.0f ? -1.0f : unit[i];
       }
-      scale[row * (k / kGroup) + g] = zero ? 0.0f : amax / 127.0f * (xq / qq);
+      float best = -1, best_scale = 0;
+      int32_t sums[2] = {0, 0};
+      for (int c = 0; c < 4; ++c) {
+        float rounded[kGroup], xq[8] = {0}, qq[8] = {0};
+        // 1.5 * 2^23 leaves the nearest even whole number in the low bits.
+        for (int i = 0; i < kGroup; ++i) rounded[i] = (unit[i] * kGroupSteps[c] + 12582912.0f) - 12582912.0f;
+        for (int i = 0; i < kGroup; ++i) {
+          xq[i % 8] += unit[i] * rounded[i];
+          qq[i % 8] += rounded[i] * rounded[i];
+        }
+        const float cross = ((xq[0] + xq[4]) + (xq[1] + xq[5])) + ((xq[2] + xq[6]) + (xq[3] + xq[7]));
+        const float square = ((qq[0] + qq[4]) + (qq[1] + qq[5])) + ((qq[2] + qq[6]) + (qq[3] + qq[7]));
+        // The squared error with the best scale, sum(x q) / sum(q q), is sum(x x) - sum(x q)^2 / sum(q q).
+        const float explained = square > 0 ? cross * cross / square : 0.0f;
+        if (explained <= best) continue;
+        best = explained;
+        best_scale = square > 0 ? amax * (cross / square) : 0.0f;
+        for (int i = 0; i < kGroup; ++i) out[i] = (int8_t)(int32_t)rounded[i];
+      }
+      for (int i = 0; i < kGroup; ++i) sums[i / 16] += out[i];
+      scale[row * (k / kGroup) + g] = best_scale;
       sum[row * (k / 16) + 2 * g] = sums[0];
       sum[row * (k / 16) + 2 * g + 1] = sums[1];
     }

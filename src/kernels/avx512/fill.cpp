@@ -12,9 +12,14 @@ HANLIN_INLINE __m512 clean(__m512 x) {
   return _mm512_max_ps(_mm512_min_ps(number, largest), _mm512_sub_ps(_mm512_setzero_ps(), largest));
 }
 
-HANLIN_INLINE __m512i round_to_int8(__m512 x, __m512 inverse) {
-  const __m512i rounded = _mm512_cvtps_epi32(_mm512_mul_ps(x, inverse));
-  return _mm512_max_epi32(_mm512_min_epi32(rounded, _mm512_set1_epi32(127)), _mm512_set1_epi32(-127));
+// The sums over lanes of 8 registers, in lanes 0 … 7.
+HANLIN_INLINE __m256 sum_each(const __m512* v) {
+  __m256 half[8];
+  HANLIN_UNROLL
+  for (int i = 0; i < 8; ++i) half[i] = _mm256_add_ps(_mm512_castps512_ps256(v[i]), _mm512_extractf32x8_ps(v[i], 1));
+  const __m256 a = _mm256_hadd_ps(_mm256_hadd_ps(half[0], half[1]), _mm256_hadd_ps(half[2], half[3]));
+  const __m256 b = _mm256_hadd_ps(_mm256_hadd_ps(half[4], half[5]), _mm256_hadd_ps(half[6], half[7]));
+  return _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
 }
 
 // As in generic-inl.h, two registers a group.
@@ -24,17 +29,37 @@ void quantize_rows_512(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t
     for (int64_t g = 0; g < groups; ++g) {
       const float* in = x + row * ldx + g * kGroup;
       int8_t* out = q + row * k + g * kGroup;
-      const __m512 x0 = clean(_mm512_loadu_ps(in)), x1 = clean(_mm512_loadu_ps(in + 16));
+      __m512 x0 = clean(_mm512_loadu_ps(in)), x1 = clean(_mm512_loadu_ps(in + 16));
       const float amax = _mm512_reduce_max_ps(_mm512_max_ps(_mm512_abs_ps(x0), _mm512_abs_ps(x1)));
-      const bool zero = amax < 1e-35f;
-      const __m512 inverse = _mm512_set1_ps(zero ? 0.0f : 127.0f / amax);
-      const __m512i q0 = round_to_int8(x0, inverse), q1 = round_to_int8(x1, inverse);
+      const __m512 inverse = _mm512_set1_ps(amax < 1e-35f ? 0.0f : 1.0f / amax), one = _mm512_set1_ps(1.0f), minus_one = _mm512_set1_ps(-1.0f);
+      x0 = _mm512_max_ps(_mm512_min_ps(_mm512_mul_ps(x0, inverse), one), minus_one);
+      x1 = _mm512_max_ps(_mm512_min_ps(_mm512_mul_ps(x1, inverse), one), minus_one);
+      __m512 r0[4], r1[4], sums[8];  // sum(x q) and sum(q q) of each candidate
+      HANLIN_UNROLL
+      for (int c = 0; c < 4; ++c) {
+        const __m512 steps = _mm512_set1_ps(kGroupSteps[c]);
+        r0[c] = _mm512_roundscale_ps(_mm512_mul_ps(x0, steps), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        r1[c] = _mm512_roundscale_ps(_mm512_mul_ps(x1, steps), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+        sums[c] = _mm512_fmadd_ps(x0, r0[c], _mm512_mul_ps(x1, r1[c]));
+        sums[c + 4] = _mm512_fmadd_ps(r0[c], r0[c], _mm512_mul_ps(r1[c], r1[c]));
+      }
+      alignas(32) float lanes[8];
+      _mm256_store_ps(lanes, sum_each(sums));
+      float best = -1, best_scale = 0;
+      __m512i q0 = _mm512_setzero_si512(), q1 = q0;
+      HANLIN_UNROLL
+      for (int c = 0; c < 4; ++c) {
+        const float cross = lanes[c], square = lanes[c + 4];
+        const float explained = square > 0 ? cross * cross / square : 0.0f;
+        if (explained <= best) continue;
+        best = explained;
+        best_scale = square > 0 ? amax * (cross / square) : 0.0f;
+        q0 = _mm512_cvtps_epi32(r0[c]);
+        q1 = _mm512_cvtps_epi32(r1[c]);
+      }
       _mm_storeu_si128((__m128i*)out, _mm512_cvtepi32_epi8(q0));
       _mm_storeu_si128((__m128i*)(out + 16), _mm512_cvtepi32_epi8(q1));
-      const __m512 f0 = _mm512_cvtepi32_ps(q0), f1 = _mm512_cvtepi32_ps(q1);
-      const float xq = _mm512_reduce_add_ps(_mm512_fmadd_ps(_mm512_mul_ps(x0, inverse), f0, _mm512_mul_ps(_mm512_mul_ps(x1, inverse), f1)));
-      const float qq = _mm512_reduce_add_ps(_mm512_fmadd_ps(f0, f0, _mm512_mul_ps(f1, f1)));
-      scale[row * groups + g] = zero ? 0.0f : amax / 127.0f * (xq / qq);
+      scale[row * groups + g] = best_scale;
       sum[2 * (row * groups + g)] = _mm512_reduce_add_epi32(q0);
       sum[2 * (row * groups + g) + 1] = _mm512_reduce_add_epi32(q1);
     }
