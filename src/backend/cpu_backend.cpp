@@ -218,10 +218,10 @@ void CpuBackend::linear(TensorView x, std::span<const LinearCall> calls) {
   }
   reserve_scratch(kernels::gemm_scratch_bytes(k));
 
-  // A unit is some panels of one product for one block of rows. Few rows: units of a good stretch of memory. Many rows:
-  // few panels, so that the dynamic share-out stays even.
-  const int64_t panels_per_unit = x.rows <= 8 ? std::clamp<int64_t>(n_panels / (pool_.n_threads() * 8), 1, 64)
-                                              : std::clamp<int64_t>(n_panels / (pool_.n_threads() * 4), 1, 8);
+  // A unit is some panels of one product for one block of rows; kernels like panels in fours. Few rows: units of a good
+  // stretch of memory. Many rows: few panels, so that the dynamic share-out stays even.
+  const int64_t wanted = n_panels / (pool_.n_threads() * (x.rows <= 8 ? 8 : 4));
+  const int64_t panels_per_unit = std::clamp<int64_t>(wanted / 4 * 4, 4, x.rows <= 8 ? 64 : 8);
   std::vector<LinearUnit>& units = linear_units_;
   units.clear();
   for (int64_t row = 0; row < x.rows; row += kRowsPerBlock) {
