@@ -72,7 +72,6 @@ FieldSet config_fields(Config& c) {
   f.add("write_timeout_s", &c.write_timeout_s, "Seconds a client may take to read one piece of the answer").range(0.1, 86400).section("Service");
   f.add("keepalive_interval_s", &c.keepalive_interval_s, "Seconds between keep-alive comments in a silent stream").range(0.1, 3600).section("Service");
   f.add("drain_timeout_s", &c.drain_timeout_s, "Seconds that running requests get to finish after SIGTERM").range(0, 3600).section("Service");
-  f.add("vllm_metrics", &c.vllm_metrics, "Also export metrics under vLLM's names").section("Service");
 
   f.add("log_level", &c.log_level, "How much is logged").choices({"debug", "info", "warning", "error", "off"}).section("Logs");
   f.add("log_format", &c.log_format, "One line of text or of JSON per event").choices({"text", "json"}).section("Logs");

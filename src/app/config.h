@@ -42,7 +42,6 @@ struct Config {
   double write_timeout_s = 30;
   double keepalive_interval_s = 15;
   double drain_timeout_s = 30;
-  bool vllm_metrics = false;
   // Logs
   std::string log_level = "info";
   std::string log_format = "text";
