@@ -11,11 +11,9 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
-import urllib.request
 
 import numpy
 import pytest
@@ -37,15 +35,36 @@ def blocks():
                 yield pytest.param(document, match["language"], match["text"], match["detail"], id=f"{document}:{line}")
 
 
-def wait_until_ready(process, port, log, seconds=120):
-    for _ in range(seconds * 5):
-        assert process.poll() is None, f"hanlin serve ended:\n{log.read_text()}"
+def without_settings():
+    """The environment without settings of this machine; the model cache stays."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("HANLIN_") and "proxy" not in key.lower()}
+
+
+class Service:
+    """A running `hanlin serve` with the default models on a port that the system chose."""
+
+    def __init__(self, program, directory):
+        self.log_path = directory / "serve.log"
+        with self.log_path.open("w") as log:
+            self.process = subprocess.Popen([program, "serve", "--port", "0"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory,
+                                            env=without_settings())
+        deadline = time.monotonic() + 120
+        while not (ready := re.search(r"ready: .*?http://127\.0\.0\.1:(\d+)/", self.log_path.read_text())):
+            assert self.process.poll() is None and time.monotonic() < deadline, self.story()
+            time.sleep(0.1)
+        self.port = int(ready[1])
+
+    def story(self):
+        state = "runs" if self.process.poll() is None else f"ended with {self.process.returncode}"
+        return f"--- hanlin serve {state}; the end of its log:\n{self.log_path.read_text()[-2000:]}"
+
+    def stop(self):
+        self.process.terminate()
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5):
-                return
-        except OSError:
-            time.sleep(0.2)
-    pytest.fail(f"hanlin serve was not ready after {seconds} s:\n{log.read_text()}")
+            self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
 
 
 @pytest.fixture(scope="module")
@@ -59,23 +78,10 @@ def models_cached(hanlin_bin):
 
 
 @pytest.fixture(scope="module")
-def port(models_cached, hanlin_bin, tmp_path_factory):
-    log = tmp_path_factory.mktemp("docs-server") / "serve.log"
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number = probe.getsockname()[1]
-    with log.open("w") as out:
-        process = subprocess.Popen([hanlin_bin, "serve", "--port", str(number)], stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd=log.parent)
-    try:
-        wait_until_ready(process, number, log)
-        yield number
-        assert process.poll() is None, f"hanlin serve died:\n{log.read_text()}"
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            process.kill()
+def service(models_cached, hanlin_bin, tmp_path_factory):
+    running = Service(hanlin_bin, tmp_path_factory.mktemp("docs-server"))
+    yield running
+    running.stop()
 
 
 def write_tiny_llama(directory):
@@ -140,13 +146,13 @@ def path_with_tools(hanlin_bin, tmp_path_factory):
 
 
 @pytest.mark.parametrize("document, language, text, refused", list(blocks()))
-def test_block_runs(document, language, text, refused, port, workshops, path_with_tools):
-    text = re.sub(r"(localhost|127\.0\.0\.1):8000\b", rf"\1:{port}", text)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("HANLIN_") and "proxy" not in key.lower()}
-    environment |= {"PATH": path_with_tools, "HANLIN_DOCS_CURL": "" if refused else "--fail-with-body"}
+def test_block_runs(document, language, text, refused, service, workshops, path_with_tools):
+    text = re.sub(r"(localhost|127\.0\.0\.1):8000\b", rf"\1:{service.port}", text)
+    environment = without_settings() | {"PATH": path_with_tools, "HANLIN_DOCS_CURL": "" if refused else "--fail-with-body"}
     program = ["bash", "-euo", "pipefail", "-c", text] if language == "sh" else [sys.executable, "-c", text]
     result = subprocess.run(program, cwd=workshops[document], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
-    story = f"{text}\n--- exit status {result.returncode}\n{result.stdout[-4000:]}\n{result.stderr[-4000:]}"
+    story = f"{text}\n--- exit status {result.returncode}\n{result.stdout[-4000:]}\n{result.stderr[-4000:]}\n{service.story()}"
+    assert service.process.poll() is None, story
     assert result.returncode == 0, story
     if refused:
         assert refused in result.stdout and '"error":{"message"' in result.stdout, story
