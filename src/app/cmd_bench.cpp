@@ -1,9 +1,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <fstream>
 #include <numeric>
+#include <sstream>
 
 #include "app/commands.h"
 #include "app/wire.h"
@@ -73,11 +75,28 @@ void prefill(Decoder& decoder, const std::vector<int32_t>& ids, const std::vecto
   }
 }
 
+// "1,8" and "1", "8" alike.
+Result<std::vector<int64_t>> stream_counts(const std::vector<std::string>& texts, int64_t most) {
+  std::vector<int64_t> counts;
+  for (const std::string& text : texts) {
+    std::istringstream parts(text);
+    for (std::string part; std::getline(parts, part, ',');) {
+      int64_t count = 0;
+      const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), count);
+      if (error != std::errc() || end != part.data() + part.size() || count < 1 || count > most) {
+        return Error{Code::kInvalidArgument, fmt::format("--streams: expected numbers from 1 to {} with commas between them, got \"{}\"", most, text)};
+      }
+      counts.push_back(count);
+    }
+  }
+  if (counts.empty()) return Error{Code::kInvalidArgument, "--streams: expected at least one number"};
+  return counts;
+}
+
 Result<std::vector<Row>> bench_decoder(Decoder& decoder, const Options& options) {
   std::vector<Row> rows;
   const int64_t step = decoder.max_step_tokens(), vocab = decoder.vocab_size();
-  std::vector<int64_t> streams;
-  for (const std::string& text : options.streams) streams.push_back(std::clamp<int64_t>(std::atoll(text.c_str()), 1, step));
+  HANLIN_ASSIGN(const std::vector<int64_t> streams, stream_counts(options.streams, step));
   const int64_t most = *std::max_element(streams.begin(), streams.end());
   const int64_t length = std::max(options.prompt, options.depth + options.generate) + 1;
   const auto blocks = tables(most, length);
