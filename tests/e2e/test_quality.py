@@ -107,7 +107,7 @@ def test_hellaswag(service, shared):
 
 
 def test_hellaswag_in_float32(exact_service, shared):
-    items, sums, reference = hellaswag(exact_service, shared, 100)
+    items, sums, reference = hellaswag(exact_service, shared, 200)
     differences = ascii_differences(items, sums, reference)
     print(f"HellaSwag in float32, {len(items)} items: |difference of sums| mean {differences.mean():.4f} largest {differences.max():.4f}")
     assert differences.mean() < 0.02
