@@ -194,7 +194,7 @@ std::span<const float> Decoder::forward(const Batch& batch, const Taps& taps) {
   if (taps.hidden != nullptr) append_rows(hidden, *taps.hidden);
   if (!gathered) hidden = gather_logit_rows(ctx, batch, hidden);
   if (hidden.rows == 0) return {};
-  TensorView logits = linear(ctx, hidden, output_);
+  TensorView logits = linear(ctx, hidden, output_, /*precise=*/true);
   if (spec_.logit_softcap > 0) {
     for (int64_t i = 0; i < logits.rows * logits.cols; ++i) logits.data[i] = spec_.logit_softcap * std::tanh(logits.data[i] / spec_.logit_softcap);
   }

@@ -16,10 +16,10 @@ void normalise_into(Context& ctx, TensorView x, const Norm& norm, TensorView y) 
 
 }  // namespace
 
-TensorView linear(Context& ctx, TensorView x, const Linear& layer) {
+TensorView linear(Context& ctx, TensorView x, const Linear& layer, bool precise) {
   const Linear* const layers[] = {&layer};
   TensorView outs[1];
-  linear(ctx, x, layers, outs);
+  linear(ctx, x, layers, outs, precise);
   return outs[0];
 }
 

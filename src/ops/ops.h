@@ -34,15 +34,15 @@ struct Norm {
   bool rms = true;
 };
 
-// x [T, K] → [T, N].
-TensorView linear(Context& ctx, TensorView x, const Linear& layer);
+// x [T, K] → [T, N]. `precise`: see LinearCall.
+TensorView linear(Context& ctx, TensorView x, const Linear& layer, bool precise = false);
 // Several products of the same x in one parallel loop; result i is [T, N_i].
 template <size_t N>
-void linear(Context& ctx, TensorView x, const Linear* const (&layers)[N], TensorView (&outs)[N]) {
+void linear(Context& ctx, TensorView x, const Linear* const (&layers)[N], TensorView (&outs)[N], bool precise = false) {
   LinearCall calls[N];
   for (size_t i = 0; i < N; ++i) {
     outs[i] = ctx.arena.matrix(x.rows, layers[i]->weight->n);
-    calls[i] = {layers[i]->weight.get(), layers[i]->bias.empty() ? nullptr : layers[i]->bias.data(), outs[i]};
+    calls[i] = {layers[i]->weight.get(), layers[i]->bias.empty() ? nullptr : layers[i]->bias.data(), outs[i], precise};
   }
   ctx.backend.linear(x, calls);
 }
