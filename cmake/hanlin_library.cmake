@@ -30,6 +30,10 @@ endif()
 # use it, because objects that hold no absolute path are found in the compiler cache from every clone.
 set(HANLIN_TEST_ROOT ${CMAKE_SOURCE_DIR} CACHE STRING "Source tree as seen from where tests run")
 target_compile_definitions(hanlin_options INTERFACE HANLIN_SOURCE_DIR="${HANLIN_TEST_ROOT}")
+# clang 19 reports the deprecated std::get_temporary_buffer that libstdc++ 12's own std::stable_sort calls.
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  target_compile_options(hanlin_options INTERFACE -Wno-deprecated-declarations)
+endif()
 if(HANLIN_SANITIZE)
   target_compile_options(hanlin_options INTERFACE -fsanitize=${HANLIN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(hanlin_options INTERFACE -fsanitize=${HANLIN_SANITIZE})

@@ -21,7 +21,9 @@ TEST(Arena, HandsOutAlignedDisjointMemoryAndMergesOnReset) {
     }
     const size_t before = arena.capacity_bytes();
     arena.reset();
-    if (round > 0) EXPECT_EQ(arena.capacity_bytes(), before);
+    if (round > 0) {
+      EXPECT_EQ(arena.capacity_bytes(), before);
+    }
   }
 }
 

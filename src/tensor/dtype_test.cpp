@@ -18,11 +18,17 @@ TEST(DType, TableIsIndexedByItsEnum) {
 TEST(DType, HalfRoundTripsEveryValue) {
   for (uint32_t bits = 0; bits < 0x10000; ++bits) {
     const float value = f16_to_f32(static_cast<uint16_t>(bits));
-    if (std::isnan(value)) EXPECT_TRUE(std::isnan(f16_to_f32(f32_to_f16(value))));
-    else EXPECT_EQ(f32_to_f16(value), bits);
+    if (std::isnan(value)) {
+      EXPECT_TRUE(std::isnan(f16_to_f32(f32_to_f16(value))));
+    } else {
+      EXPECT_EQ(f32_to_f16(value), bits);
+    }
     const float b = bf16_to_f32(static_cast<uint16_t>(bits));
-    if (std::isnan(b)) EXPECT_TRUE(std::isnan(bf16_to_f32(f32_to_bf16(b))));
-    else EXPECT_EQ(f32_to_bf16(b), bits);
+    if (std::isnan(b)) {
+      EXPECT_TRUE(std::isnan(bf16_to_f32(f32_to_bf16(b))));
+    } else {
+      EXPECT_EQ(f32_to_bf16(b), bits);
+    }
   }
 }
 

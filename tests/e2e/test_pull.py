@@ -5,6 +5,7 @@ import http.server
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import threading
 import time
@@ -254,7 +255,9 @@ def test_a_killed_pull_goes_on_where_it_stopped(run, hub, hanlin_bin, tmp_path):
 
 def test_interrupt_leaves_an_incomplete_file_and_no_model(run, hub, hanlin_bin, tmp_path):
     hub.stall.clear()
-    process = subprocess.Popen([hanlin_bin, "pull", "org/quants"], env=env(hub, tmp_path), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # A shell's background jobs ignore Ctrl-C, and their children inherit that: a person's terminal does not.
+    process = subprocess.Popen([hanlin_bin, "pull", "org/quants"], env=env(hub, tmp_path), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     deadline = time.monotonic() + 20
     while not any(entry[0] == "storage" for entry in hub.log) and time.monotonic() < deadline:
         time.sleep(0.02)
