@@ -7,9 +7,9 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 
 #include "app/commands.h"
+#include "app/meminfo.h"
 #include "base/compute_pool.h"
 #include "base/json.h"
 #include "hub/model_cache.h"
@@ -23,18 +23,6 @@ namespace {
 struct Finding {
   std::string what, value, advice;
 };
-
-// A line "MemAvailable:   123 kB" of /proc/meminfo, in bytes.
-int64_t meminfo_bytes(const std::string& key) {
-  std::ifstream file("/proc/meminfo");
-  std::string name, unit;
-  int64_t value = 0;
-  while (file >> name >> value) {
-    std::getline(file, unit);
-    if (name == key + ":") return value * 1024;
-  }
-  return 0;
-}
 
 std::string isa_levels() {
   std::string levels;

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <ctime>
-#include <fstream>
 
+#include "app/meminfo.h"
 #include "base/log.h"
 #include "engine/engine.h"
 #include "engine/local_encoder.h"
@@ -16,20 +16,8 @@
 namespace hanlin::app {
 namespace {
 
-// Memory that new processes could have, in bytes; 0 if the system does not say.
-int64_t available_memory() {
-  std::ifstream file("/proc/meminfo");
-  std::string key;
-  int64_t kib = 0;
-  while (file >> key >> kib) {
-    if (key == "MemAvailable:") return kib * 1024;
-    file.ignore(1024, '\n');
-  }
-  return 0;
-}
-
 // A quarter of what is free for each model's cache, within sensible bounds.
-int64_t default_kv_bytes() { return std::clamp<int64_t>(available_memory() / 4, int64_t{256} << 20, int64_t{8} << 30); }
+int64_t default_kv_bytes() { return std::clamp<int64_t>(meminfo_bytes("MemAvailable") / 4, int64_t{256} << 20, int64_t{8} << 30); }
 
 // "org/model:Q4_K_M" or "/path/model.gguf" as a short name.
 std::string served_name(const std::string& reference) {
