@@ -28,12 +28,10 @@ inline void read_numbers(const Layout& layout, const uint8_t* quants, int64_t g,
   const uint8_t* pairs = layout.bits < 4 ? src : src + 256;
   const uint8_t* bits = layout.bits == 3 ? src + 128 : src + 256;
   for (int s = 0; s < 8; ++s) {
-    uint64_t mask = 0;
-    if (layout.bits & 1) memcpy(&mask, bits + 8 * s, 8);
     for (int b = 0; b < 64; ++b) {
       int number = layout.bits >= 4 ? src[64 * (s % 4) + b] >> (s < 4 ? 0 : 4) & 15 : pairs[64 * (s % 2) + b] >> (2 * (s / 2)) & 3;
       if (layout.bits == 6) number |= (pairs[64 * (s % 2) + b] >> (2 * (s / 2)) & 3) << 4;
-      if (layout.bits & 1) number |= (int)(mask >> b & 1) << (layout.bits - 1);
+      if (layout.bits & 1) number |= (bits[b] >> s & 1) << (layout.bits - 1);
       step[s][b] = layout.lut ? kIq4Values[number] : (uint8_t)number;
     }
   }

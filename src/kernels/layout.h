@@ -8,7 +8,7 @@
 // weight is  scale * (number - zero) - min.  Bits of a number are spread over planes, in this order:
 //   nibble plane, 256 bytes: byte 64 * (step % 4) + b, low nibble for steps 0-3, high nibble for steps 4-7
 //   pair plane,   128 bytes: byte 64 * (step % 2) + b, bits 2 * (step / 2) and the next
-//   bit plane,     64 bytes: little-endian 64-bit mask per step, bit b
+//   bit plane,     64 bytes: byte b, bit `step`
 // 2 bits: pair. 3 bits: pair, bit. 4: nibble. 5: nibble, bit. 6: nibble, pair. 8: 512 plain bytes.
 //
 // Scale records (f16 are the file's own values):

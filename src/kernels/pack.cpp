@@ -120,10 +120,10 @@ void put_pairs(const Numbers& numbers, int shift, uint8_t* dst) {
 }
 
 void put_bits(const Numbers& numbers, int shift, uint8_t* dst) {
-  for (int s = 0; s < 8; ++s) {
-    uint64_t mask = 0;
-    for (int b = 0; b < 64; ++b) mask |= (uint64_t)(numbers.step[s][b] >> shift & 1) << b;
-    memcpy(dst + 8 * s, &mask, 8);
+  for (int b = 0; b < 64; ++b) {
+    int byte = 0;
+    for (int s = 0; s < 8; ++s) byte |= (numbers.step[s][b] >> shift & 1) << s;
+    dst[b] = (uint8_t)byte;
   }
 }
 

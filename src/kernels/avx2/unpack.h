@@ -14,14 +14,10 @@ constexpr int correction_zero(const Layout& layout) { return is_signed(layout) ?
 HANLIN_INLINE __m256i load_256(const uint8_t* p) { return _mm256_loadu_si256((const __m256i*)p); }
 HANLIN_INLINE void store_256(uint8_t* p, __m256i v) { _mm256_storeu_si256((__m256i*)p, v); }
 
-// Bytes of `value` where the bit of the mask is set, 0 elsewhere.
-HANLIN_INLINE __m256i spread_bits(const uint8_t* mask, int value) {
-  int32_t bits;
-  memcpy(&bits, mask, 4);
-  const __m256i which = _mm256_setr_epi64x(0, 0x0101010101010101, 0x0202020202020202, 0x0303030303030303);
-  const __m256i bit = _mm256_set1_epi64x((int64_t)0x8040201008040201);
-  const __m256i bytes = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(bits), which), bit);
-  return _mm256_and_si256(_mm256_cmpeq_epi8(bytes, bit), _mm256_set1_epi8((char)value));
+// Bit `from` of every byte, moved to bit `to`.
+HANLIN_INLINE __m256i move_bit(__m256i bytes, int from, int to) {
+  const __m256i moved = from < to ? _mm256_slli_epi16(bytes, to - from) : _mm256_srli_epi16(bytes, from - to);
+  return _mm256_and_si256(moved, _mm256_set1_epi8((char)(1 << to)));
 }
 
 // One group: out[8][64].
@@ -58,8 +54,9 @@ HANLIN_INLINE void unpack_group(const uint8_t* src, uint8_t* out) {
       }
     }
     if constexpr (kBits == 3 || kBits == 5) {
-      const uint8_t* masks = src + (kBits == 3 ? 128 : 256);
-      for (int s = 0; s < 8; ++s) w[s] = _mm256_or_si256(w[s], spread_bits(masks + 8 * s + half / 8, 1 << (kBits - 1)));
+      const __m256i plane = load_256(src + (kBits == 3 ? 128 : 256) + half);
+      HANLIN_UNROLL
+      for (int s = 0; s < 8; ++s) w[s] = _mm256_or_si256(w[s], move_bit(plane, s, kBits - 1));
     }
     if constexpr (kLayout.lut) {
       const __m256i values = _mm256_xor_si256(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i*)kIq4Values)), _mm256_set1_epi8((char)0x80));

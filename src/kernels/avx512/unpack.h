@@ -50,10 +50,13 @@ HANLIN_INLINE void unpack_numbers(const uint8_t* src, __m512i* w) {
     }
   }
   if constexpr (kBits == 3 || kBits == 5) {
-    const __m512i bit = _mm512_set1_epi8(1 << (kBits - 1));
-    const __mmask64* masks = (const __mmask64*)(src + (kBits == 3 ? 128 : 256));
+    constexpr int kTo = kBits - 1;
+    const __m512i bit = _mm512_set1_epi8(1 << kTo), plane = _mm512_load_si512(src + (kBits == 3 ? 128 : 256));
     HANLIN_UNROLL
-    for (int s = 0; s < 8; ++s) w[s] = _mm512_mask_add_epi8(w[s], masks[s], w[s], bit);
+    for (int s = 0; s < 8; ++s) {
+      const __m512i moved = s == kTo ? plane : s < kTo ? _mm512_slli_epi16(plane, kTo - s) : _mm512_srli_epi16(plane, s - kTo);
+      w[s] = _mm512_ternarylogic_epi32(w[s], moved, bit, 0xf8);  // number | moved & bit
+    }
   }
 }
 
