@@ -148,16 +148,18 @@ class CpuBackend final : public Backend {
                          TensorView out) override;
 
  private:
+  // fn(begin, end) on stretches of x's rows, in parallel where it is worth it.
+  template <typename Fn>
+  void for_row_ranges(TensorView x, const Fn& fn) {
+    if (x.rows * x.cols <= kSerialValues) return fn(int64_t{0}, x.rows);
+    const int64_t rows_per_unit = std::max<int64_t>(1, kSerialValues / std::max<int64_t>(1, x.cols));
+    pool_.run((x.rows + rows_per_unit - 1) / rows_per_unit,
+              [&](int64_t unit, int) { fn(unit * rows_per_unit, std::min(x.rows, (unit + 1) * rows_per_unit)); });
+  }
   template <typename Fn>
   void for_rows(TensorView x, const Fn& fn) {
-    if (x.rows * x.cols <= kSerialValues) {
-      for (int64_t row = 0; row < x.rows; ++row) fn(row);
-      return;
-    }
-    const int64_t rows_per_unit = std::max<int64_t>(1, kSerialValues / std::max<int64_t>(1, x.cols));
-    pool_.run((x.rows + rows_per_unit - 1) / rows_per_unit, [&](int64_t unit, int) {
-      const int64_t end = std::min(x.rows, (unit + 1) * rows_per_unit);
-      for (int64_t row = unit * rows_per_unit; row < end; ++row) fn(row);
+    for_row_ranges(x, [&](int64_t begin, int64_t end) {
+      for (int64_t row = begin; row < end; ++row) fn(row);
     });
   }
 
@@ -216,16 +218,22 @@ void CpuBackend::linear(TensorView x, std::span<const LinearCall> calls) {
     float* scales = grow<float>(quant_scales_, n_rows * (k / kGroup));
     int32_t* sums = grow<int32_t>(quant_sums_, n_rows * (k / 16));
     float* rests = terms == 2 ? grow<float>(rests_, x.rows * k) : nullptr;
-    for_rows(x, [&](int64_t row) {
-      const int64_t first = row * terms;
-      table_.quantize_rows(x.row(row), x.stride, 1, k, values + first * k, scales + first * (k / kGroup), sums + first * (k / 16));
-      if (terms == 1) return;
-      float* rest = rests + row * k;
-      for (int64_t i = 0; i < k; ++i) {
-        rest[i] = x.row(row)[i] - scales[first * (k / kGroup) + i / kGroup] * static_cast<float>(values[first * k + i]);
-      }
-      table_.quantize_rows(rest, k, 1, k, values + (first + 1) * k, scales + (first + 1) * (k / kGroup), sums + (first + 1) * (k / 16));
-    });
+    const auto quantise = [&](const float* rows, int64_t stride, int64_t n, int64_t first) {
+      table_.quantize_rows(rows, stride, n, k, values + first * k, scales + first * (k / kGroup), sums + first * (k / 16));
+    };
+    if (terms == 1) {
+      for_row_ranges(x, [&](int64_t begin, int64_t end) { quantise(x.row(begin), x.stride, end - begin, begin); });
+    } else {
+      for_rows(x, [&](int64_t row) {
+        const int64_t first = row * 2;
+        float* rest = rests + row * k;
+        quantise(x.row(row), x.stride, 1, first);
+        for (int64_t i = 0; i < k; ++i) {
+          rest[i] = x.row(row)[i] - scales[first * (k / kGroup) + i / kGroup] * static_cast<float>(values[first * k + i]);
+        }
+        quantise(rest, k, 1, first + 1);
+      });
+    }
     quantised = {values, scales, sums};
   }
 
