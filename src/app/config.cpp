@@ -58,6 +58,7 @@ FieldSet config_fields(Config& c) {
   f.add("max_running", &c.max_running, "Sequences computed together at most").range(1, 4096).section("Scheduling");
   f.add("max_queue", &c.max_queue, "Requests that may wait; more are answered with 429").range(0, 1 << 20).section("Scheduling");
   f.add("step_tokens", &c.step_tokens, "Tokens per step at most: larger is faster for long prompts, smaller keeps streams even").range(1, 1 << 20).section("Scheduling");
+  f.add("speculation", &c.speculation, "Guess repeated passages from the text so far and check several tokens in one step: auto where it pays, off never; answers are the same").choices({"auto", "off"}).section("Scheduling");
 
   f.add("host", &c.host, "Address to listen on; 0.0.0.0 lets other machines in").section("Service");
   f.add("port", &c.port, "Port to listen on; 0: any free one").range(0, 65535).section("Service");

@@ -28,6 +28,7 @@ struct Config {
   int64_t max_running = 64;
   int64_t max_queue = 256;
   int64_t step_tokens = 512;
+  std::string speculation = "auto";
   // Service
   std::string host = "127.0.0.1";
   int64_t port = 8000;

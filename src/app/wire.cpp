@@ -34,6 +34,7 @@ Result<std::shared_ptr<engine::Engine>> start_engine(const Config& config, const
   options.max_queue = config.max_queue;
   options.max_running = static_cast<int>(config.max_running);
   options.step_tokens = config.step_tokens;
+  if (config.speculation == "off") options.step_draft_rows = 0;
   options.kv_bytes = config.kv_memory > 0 ? config.kv_memory : default_kv_bytes();
   options.context_length = config.context_length;
   const RopeSpec& rope = model.spec.ropes.front();

@@ -40,6 +40,7 @@ Status check_options(const EngineOptions& options) {
   HANLIN_TRY(require(options.max_running >= 1 && options.max_running <= 4096, "max_running", "1 to 4096", options.max_running));
   HANLIN_TRY(require(options.step_tokens >= 1, "step_tokens", "at least 1", options.step_tokens));
   HANLIN_TRY(require(options.step_score_rows >= 1, "step_score_rows", "at least 1", options.step_score_rows));
+  HANLIN_TRY(require(options.step_draft_rows >= 0, "step_draft_rows", "a number not below 0", options.step_draft_rows));
   HANLIN_TRY(require(options.kv_blocks >= 0, "kv_blocks", "a number not below 0", options.kv_blocks));
   HANLIN_TRY(require(options.kv_blocks > 0 || options.kv_bytes > 0, "kv_bytes", "more than 0", options.kv_bytes));
   return require(options.context_length >= 0, "context_length", "a number not below 0", options.context_length);
@@ -78,6 +79,7 @@ Result<std::unique_ptr<Engine>> Engine::create(EngineParts parts, const EngineOp
   scheduling.max_running = static_cast<int>(std::min<int64_t>(options.max_running, std::max<int64_t>(1, model.max_step_tokens() - 1)));
   scheduling.step_tokens = std::max<int64_t>(std::min(options.step_tokens, model.max_step_tokens()), scheduling.max_running + 1);
   scheduling.step_score_rows = options.step_score_rows;
+  scheduling.step_draft_rows = options.step_draft_rows;
   if (scheduling.step_tokens > model.max_step_tokens()) {
     return Error{Code::kInvalidArgument, "step_tokens: expected a model that takes at least 2 tokens a step", "step_tokens"};
   }
@@ -145,6 +147,8 @@ api::GeneratorStats Engine::stats() const {
   stats.prompt_tokens_total = counters_.prompt_tokens;
   stats.generated_tokens_total = counters_.generated_tokens;
   stats.cached_tokens_total = counters_.cached_tokens;
+  stats.draft_tokens_total = counters_.draft_tokens;
+  stats.draft_tokens_right_total = counters_.draft_tokens_right;
   stats.preemptions_total = counters_.preemptions;
   stats.requests_total = n_submitted_;
   stats.rejected_total = n_rejected_;

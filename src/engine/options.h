@@ -25,6 +25,9 @@ struct EngineOptions {
   int64_t context_length = 0;
   // Keep the blocks of finished texts until their room is needed, and start from them when a prompt begins alike.
   bool prefix_cache = true;
+  // Rows of decoded and guessed tokens (prompt lookup, see Drafter) together in a step; 0: no guessing. Guesses cost the
+  // least while memory, not arithmetic, bounds a step.
+  int64_t step_draft_rows = 8;
   // Above 0: prompts longer than this rotate their keys by their own length (dynamic NTK scaling); see KvSpaceOptions.
   int64_t dynamic_rope_context = 0;
 };

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "api/generate.h"
+#include "engine/drafter.h"
 #include "engine/output_text.h"
 #include "engine/sampler.h"
 #include "engine/sequence.h"
@@ -33,6 +34,7 @@ struct Choice : Sequence {
   Request& request;
   SamplingState sampling;
   OutputText output;
+  Drafter drafter;
   int n_unreported = 0;  // tokens since the last event
   bool is_finished = false;
   int64_t n_generated() const { return n_known() - n_prompt; }

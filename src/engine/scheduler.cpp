@@ -45,6 +45,7 @@ const std::vector<Turn>& Scheduler::schedule() {
   for (Sequence* sequence : sequences_) {
     if (sequence->state == State::kRunning && sequence->n_remaining() == 1) budget -= plan(sequence, 1);
   }
+  budget -= plan_drafts(budget);
   plan_prompts(budget);
   return turns_;
 }
@@ -83,6 +84,22 @@ bool Scheduler::has_room_for(const Sequence& sequence, std::span<const int32_t> 
   return n_free >= 0;
 }
 
+// Adds drafts to the turns so far, all of which decode one token. Nobody loses blocks for a guess, now or in the next
+// step: a guess starts a new block only while every running sequence could have one more.
+int64_t Scheduler::plan_drafts(int64_t budget) {
+  int64_t left = std::min(budget, options_.step_draft_rows - static_cast<int64_t>(turns_.size()));
+  const int64_t before = left;
+  for (Turn& turn : turns_) {
+    Sequence& sequence = *turn.sequence;
+    const int64_t wanted = std::min(left, static_cast<int64_t>(sequence.drafts.size()));
+    if (wanted <= 0) continue;
+    if (kv_.pool().n_free() > static_cast<int64_t>(turns_.size())) kv_.grow(sequence, sequence.n_known() + wanted);
+    turn.n_drafts = std::min(wanted, static_cast<int64_t>(sequence.blocks.size()) * kKvBlockTokens - sequence.n_known());
+    left -= turn.n_drafts;
+  }
+  return std::max<int64_t>(0, before - left);
+}
+
 void Scheduler::plan_prompts(int64_t budget) {
   prompts_.clear();
   for (Sequence* sequence : sequences_) {
@@ -119,7 +136,7 @@ int64_t Scheduler::plan(Sequence* sequence, int64_t n_tokens) {
   }
   if (n_tokens <= 0) return 0;
   if (sequence->score_from < sequence->n_prompt) score_rows_left_ -= sequence->n_logits(n_tokens);
-  turns_.push_back({sequence, n_tokens});
+  turns_.push_back({sequence, n_tokens, 0});
   return n_tokens;
 }
 

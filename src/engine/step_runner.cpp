@@ -18,6 +18,7 @@ StepRunner::StepRunner(StepModel& model, std::shared_ptr<const Tokenizer> tokeni
       tokenizer_(tokenizer),
       kv_(kv),
       scheduler_(scheduling, kv_),
+      speculates_(scheduling.step_draft_rows > 1),
       sampler_(kernels),
       logprobs_(kernels, std::move(tokenizer)),
       counters_(counters) {}
@@ -104,10 +105,11 @@ void StepRunner::step() {
     if (!choice.request.started) begin(choice, now);
     const auto first = choice.tokens.begin() + choice.n_computed;
     batch_.tokens.insert(batch_.tokens.end(), first, first + turn.n_tokens);
+    batch_.tokens.insert(batch_.tokens.end(), choice.drafts.begin(), choice.drafts.begin() + turn.n_drafts);
     Chunk chunk;
     chunk.first_position = choice.n_computed;
-    chunk.n_tokens = static_cast<int>(turn.n_tokens);
-    chunk.n_logits = static_cast<int>(choice.n_logits(turn.n_tokens));
+    chunk.n_tokens = static_cast<int>(turn.n_tokens + turn.n_drafts);
+    chunk.n_logits = static_cast<int>(choice.n_logits(turn.n_tokens) + turn.n_drafts);
     chunk.blocks = choice.blocks;
     chunk.rope_length = choice.n_prompt;
     batch_.chunks.push_back(chunk);
@@ -120,7 +122,7 @@ void StepRunner::step() {
     Choice& choice = static_cast<Choice&>(*turns[i].sequence);
     const auto n_rows = static_cast<size_t>(batch_.chunks[i].n_logits);
     // Another choice of a request may have ended it in this very step.
-    if (!choice.is_finished) advance(choice, turns[i].n_tokens, logits.subspan(row * n_vocab, n_rows * n_vocab), batch_.chunks[i].n_logits);
+    if (!choice.is_finished) advance(choice, turns[i], logits.subspan(row * n_vocab, n_rows * n_vocab));
     row += n_rows;
   }
   drop_finished();
@@ -135,15 +137,42 @@ void StepRunner::begin(Choice& choice, Clock::time_point now) {
   counters_.prompt_tokens += choice.n_prompt;
 }
 
-// Takes in what the model computed for a choice: rows [n_rows, V], of its last n_rows tokens.
-void StepRunner::advance(Choice& choice, int64_t n_tokens, std::span<const float> rows, int64_t n_rows) {
-  choice.n_computed += n_tokens;
+// Takes in what the model computed for a choice: rows [n, V], of the last n tokens of its turn.
+void StepRunner::advance(Choice& choice, const Turn& turn, std::span<const float> rows) {
+  const auto n_vocab = static_cast<size_t>(model_.vocab_size());
+  choice.n_computed += turn.n_tokens;
   kv_.publish(choice);
+  const int64_t n_rows = static_cast<int64_t>(rows.size() / n_vocab);
   if (choice.score_from < choice.n_prompt) score_prompt(choice, choice.n_computed - n_rows, rows, n_rows);
   if (choice.n_remaining() > 0) return;
   Request& request = choice.request;
   if (!request.prompt_done) on_prompt_done(choice);
-  if (!request.is_done) sample(choice, rows.last(static_cast<size_t>(model_.vocab_size())));
+  if (request.is_done) return;
+  // The last known token's row, then one for each draft. A draft counts as computed once sampling has chosen the same
+  // token; after the first that is wrong the rest answers another text, and its cells are written over by the next turn.
+  rows = rows.last(static_cast<size_t>(1 + turn.n_drafts) * n_vocab);
+  int64_t n_right = 0;
+  sample(choice, rows.first(n_vocab));
+  while (n_right < turn.n_drafts && !choice.is_finished && choice.tokens.back() == choice.drafts[static_cast<size_t>(n_right)]) {
+    ++n_right;
+    ++choice.n_computed;
+    kv_.publish(choice);
+    sample(choice, rows.subspan(static_cast<size_t>(n_right) * n_vocab, n_vocab));
+  }
+  if (turn.n_drafts > 0) {
+    choice.drafter.learn(turn.n_drafts, n_right);
+    counters_.draft_tokens += turn.n_drafts;
+    counters_.draft_tokens_right += n_right;
+  }
+  draft(choice);
+}
+
+// Guesses what follows the choice's text. A guess past the last allowed token would be for nothing.
+void StepRunner::draft(Choice& choice) {
+  choice.drafts.clear();
+  if (choice.is_finished || !speculates_) return;
+  const auto guesses = choice.drafter.propose(choice.tokens, choice.request.max_tokens - choice.n_generated() - 1);
+  choice.drafts.assign(guesses.begin(), guesses.end());
 }
 
 // Row r predicts the token at position first_position + r + 1. Rows are reduced to log-probabilities at once: T x V

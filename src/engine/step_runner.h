@@ -22,6 +22,7 @@ struct Counters {
   std::atomic<int64_t> n_running{0}, n_waiting{0};
   std::atomic<int64_t> prompt_tokens{0}, generated_tokens{0}, cached_tokens{0};
   std::atomic<int64_t> preemptions{0};
+  std::atomic<int64_t> draft_tokens{0}, draft_tokens_right{0};
   std::atomic<int64_t> kv_blocks_used{0}, kv_blocks_cached{0};
   std::atomic<int64_t> n_requests{0};  // in the engine, the inbox included
 };
@@ -47,7 +48,8 @@ class StepRunner {
 
  private:
   void begin(Choice& choice, Clock::time_point now);
-  void advance(Choice& choice, int64_t n_tokens, std::span<const float> rows, int64_t n_rows);
+  void advance(Choice& choice, const Turn& turn, std::span<const float> rows);
+  void draft(Choice& choice);
   void score_prompt(Choice& choice, int64_t first_position, std::span<const float> rows, int64_t n_rows);
   void on_prompt_done(Choice& leader);
   void add_choice(Request& request, int choice_idx, const Choice* leader);
@@ -65,6 +67,7 @@ class StepRunner {
   std::shared_ptr<const Tokenizer> tokenizer_;
   KvSpace kv_;
   Scheduler scheduler_;
+  const bool speculates_;
   Sampler sampler_;
   LogprobReader logprobs_;
   Counters& counters_;

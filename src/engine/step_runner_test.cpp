@@ -128,7 +128,7 @@ TEST(StepRunner, SampledTextDependsOnTheSeedOnly) {
 }
 
 TEST(StepRunner, StartsFromCachedBlocksAndAnswersTheSame) {
-  Bench bench;
+  Bench bench(64, {.max_running = 8, .step_tokens = 64, .step_draft_rows = 0});
   Job job = greedy(5, 100, 50);
   bench.add(job);
   bench.run();
@@ -142,6 +142,31 @@ TEST(StepRunner, StartsFromCachedBlocksAndAnswersTheSame) {
   EXPECT_EQ(bench.observed[1]->last.usage.cached_tokens, 96);
   EXPECT_EQ(bench.observed[2]->last.usage.cached_tokens, 64);
   EXPECT_EQ(bench.model.n_tokens - n_first, 4 + 49 + 16 + 49);
+}
+
+// Guesses that come true save steps; those that do not, and blocks that run out in the middle, change nothing.
+TEST(StepRunner, GuessedTokensNeverChangeTheAnswer) {
+  for (const int32_t n_blocks : {64, 9}) {
+    int64_t n_steps[2];
+    for (const int64_t draft_rows : {0, 8}) {
+      SCOPED_TRACE(draft_rows);
+      Bench bench(n_blocks, {.max_running = 4, .step_tokens = 64, .step_draft_rows = draft_rows});
+      for (uint64_t i = 0; i < 6; ++i) {
+        Job job = greedy(i, 20 + i, 90);
+        job.params.sampling.temperature = i % 2 == 0 ? 0.0f : 0.4f;
+        if (i == 3) job.params.stop = {"dab"};
+        if (i == 4) job.params.n = 2;
+        if (i == 5) job.params.ignore_eos = false;
+        bench.add(job);
+      }
+      bench.run();
+      bench.expect_all_reference();
+      n_steps[draft_rows > 0] = bench.model.n_steps;
+      EXPECT_EQ(bench.counters.draft_tokens > 0, draft_rows > 0);
+      EXPECT_EQ(bench.counters.draft_tokens_right > 0, draft_rows > 0);
+    }
+    if (n_blocks == 64) EXPECT_LT(n_steps[1], n_steps[0]);
+  }
 }
 
 TEST(StepRunner, KeepsTheAnswerForTheNextTurnOfTheConversation) {
