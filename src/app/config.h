@@ -18,6 +18,7 @@ struct Config {
   // Models
   std::vector<std::string> model;  // NAME, PATH or ALIAS=NAME-or-PATH; empty: the two default models
   std::string activations = "auto";
+  std::string weights = "stored";
   std::string kv_type = "f16";
   int64_t context_length = 0;      // 0: the model's own, bounded by what kv_memory holds
   int64_t kv_memory = 0;           // bytes for each generating model; 0: chosen from the machine's memory

@@ -7,6 +7,7 @@
 #include "base/compute_pool.h"
 #include "kernels/pack.h"
 #include "kernels/table.h"
+#include "quant/quant.h"
 #include "tensor/arena.h"
 
 namespace hanlin {
@@ -82,6 +83,7 @@ class CpuBackend final : public Backend {
       : pool_(options.n_threads > 0 ? options.n_threads : available_cores()),
         table_(kernels::kernel_table(isa)),
         activations_(options.activations),
+        float_weights_(options.float_weights),
         scratch_(static_cast<size_t>(pool_.n_threads())) {}
 
   std::string describe() const override {
@@ -89,6 +91,7 @@ class CpuBackend final : public Backend {
   }
 
   Result<std::unique_ptr<Weight>> make_weight(DType dtype, int64_t n, int64_t k, const uint8_t* rows) override {
+    if (float_weights_ == FloatWeights::kQ8_0 && !is_quantised(dtype) && k % kGroup == 0) return make_rounded(dtype, n, k, rows);
     const auto format = packed_format(dtype);
     const int64_t block = is_quantised(dtype) ? std::max<int64_t>(kGroup, dtype_info(dtype).block) : 1;
     if (!format || k % block != 0) {
@@ -163,6 +166,23 @@ class CpuBackend final : public Backend {
     });
   }
 
+  // A float matrix as Q8_0.
+  Result<std::unique_ptr<Weight>> make_rounded(DType dtype, int64_t n, int64_t k, const uint8_t* rows) {
+    const int64_t from = row_bytes(dtype, k), to = row_bytes(DType::kQ8_0, k);
+    AlignedBuffer rounded(static_cast<size_t>(n * to));
+    if (rounded.data() == nullptr) {
+      return Error{Code::kResourceExhausted, fmt::format("cpu backend: the system refused {} bytes for rounding weights", n * to)};
+    }
+    pool_.run((n + kPanelRows - 1) / kPanelRows, [&](int64_t panel, int) {
+      std::vector<float> row(static_cast<size_t>(k));
+      for (int64_t i = panel * kPanelRows; i < std::min(n, (panel + 1) * kPanelRows); ++i) {
+        decode_row(dtype, rows + i * from, k, row.data());
+        encode_row(DType::kQ8_0, row.data(), k, rounded.data() + i * to);
+      }
+    });
+    return make_weight(DType::kQ8_0, n, k, rounded.data());
+  }
+
   // Scratch of one thread, grown outside of parallel loops only.
   void reserve_scratch(size_t bytes) {
     for (AlignedBuffer& buffer : scratch_) {
@@ -190,6 +210,7 @@ class CpuBackend final : public Backend {
   ComputePool pool_;
   const KernelTable& table_;
   Activations activations_;
+  FloatWeights float_weights_;
   std::vector<AlignedBuffer> scratch_;
   std::vector<LinearUnit> linear_units_;
   std::vector<AttentionUnit> attention_units_;

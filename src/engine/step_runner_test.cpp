@@ -165,7 +165,9 @@ TEST(StepRunner, GuessedTokensNeverChangeTheAnswer) {
       EXPECT_EQ(bench.counters.draft_tokens > 0, draft_rows > 0);
       EXPECT_EQ(bench.counters.draft_tokens_right > 0, draft_rows > 0);
     }
-    if (n_blocks == 64) EXPECT_LT(n_steps[1], n_steps[0]);
+    if (n_blocks == 64) {
+      EXPECT_LT(n_steps[1], n_steps[0]);
+    }
   }
 }
 
