@@ -79,6 +79,8 @@ static inline int64_t kv_block_bytes(KvType type, int64_t head_dim) { return hea
 //   q   [n_tokens][n_heads][E] with token stride ldq; out the same shape with ldo. Heads of one token are E apart.
 //   k_blocks[i], v_blocks[i]: block of positions [i * B, (i + 1) * B).
 //   A query that sees no key gets zeros.
+//   stats: null, or [n_tokens * n_heads][2]: each query's largest score (-FLT_MAX without a key) and its sum of
+//   exp(score - largest); with them results over neighbouring ranges of keys can be joined.
 //   scratch: attention_scratch_bytes(n_tokens * n_heads, E), 64-byte aligned, one per calling thread.
 struct AttentionArgs {
   KvType kv_type;
@@ -95,6 +97,7 @@ struct AttentionArgs {
   float* out;
   int64_t ldo;
   void* scratch;
+  float* stats;
 };
 static inline size_t attention_scratch_bytes(int64_t n_queries, int64_t head_dim) {
   return (size_t)((n_queries + 16) * (2 * (head_dim + 16) + 3 * kKvBlock + 8) * 4 + 4096);

@@ -76,6 +76,10 @@ void attention(const AttentionArgs& args) {
       }
       const float factor = sum > 0 ? 1.0f / sum : 0.0f;
       for (int e = 0; e < args.head_dim; ++e) out[e] = acc[e] * factor;
+      if (args.stats) {
+        args.stats[2 * (t * args.n_heads + h)] = maximum;
+        args.stats[2 * (t * args.n_heads + h) + 1] = sum;
+      }
     }
   }
 }

@@ -227,6 +227,10 @@ void tiled_attention(const AttentionArgs& args) {
     const float sum = sum_lanes(s.sum + row * 16);
     const float factor = sum > 0 ? 1.0f / sum : 0.0f;
     for (int e = 0; e < args.head_dim; ++e) out[e] = row_out[e] * factor;
+    if (args.stats) {
+      args.stats[2 * row] = s.maximum[row];
+      args.stats[2 * row + 1] = sum;
+    }
   }
 }
 

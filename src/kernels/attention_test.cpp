@@ -150,6 +150,35 @@ TEST_P(Attention, TokensDoNotDependOnTheTile) {
   }
 }
 
+// Two ranges of keys, joined by their largest scores and sums, are the whole range.
+TEST_P(Attention, StatsJoinRangesOfKeys) {
+  const auto [isa, type] = GetParam();
+  const Case c = {5, 2, 64, 200, 0, 205, true, 0, 0};
+  const Cache cache(kernel_table(isa), type, c, 61);
+  const int64_t rows = c.n_tokens * c.n_heads, width = c.n_heads * c.head_dim;
+  const auto q = random_floats(c.n_tokens * width, 63);
+  Buffer<uint8_t> scratch(attention_scratch_bytes(rows, c.head_dim));
+  std::vector<float> out[3], stats[3];
+  const int64_t ends[3][2] = {{0, 205}, {0, 96}, {96, 205}};
+  for (int i = 0; i < 3; ++i) {
+    out[i].resize(rows * c.head_dim);
+    stats[i].resize(rows * 2);
+    const AttentionArgs args = {type, true, c.n_tokens, c.n_heads, c.head_dim, c.first_position, ends[i][0], ends[i][1], 0, 0.125f, 0, q.data(), width,
+                                cache.k_blocks.data(), cache.v_blocks.data(), out[i].data(), width, scratch.data(), stats[i].data()};
+    kernel_table(isa).attention(args);
+  }
+  for (int64_t row = 0; row < rows; ++row) {
+    const double highest = std::max(stats[1][2 * row], stats[2][2 * row]);
+    const double a = stats[1][2 * row + 1] * std::exp(stats[1][2 * row] - highest), b = stats[2][2 * row + 1] * std::exp(stats[2][2 * row] - highest);
+    ASSERT_EQ(stats[0][2 * row], (float)highest);
+    ASSERT_NEAR(stats[0][2 * row + 1], a + b, 1e-5 * (a + b));
+    for (int64_t e = 0; e < c.head_dim; ++e) {
+      const int64_t i = row * c.head_dim + e;
+      ASSERT_NEAR(out[0][i], (out[1][i] * a + out[2][i] * b) / (a + b), 1e-5);
+    }
+  }
+}
+
 TEST_P(Attention, KvWritePutsValuesWhereTheLayoutSays) {
   const auto [isa, type] = GetParam();
   const int64_t dim = 66;

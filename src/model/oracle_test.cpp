@@ -212,6 +212,26 @@ TEST_P(DecoderOracle, LayerOutputsMatch) {
   }
 }
 
+// Not near but equal: what a request gets must not depend on how its prompt was cut or who shared its steps. Long enough
+// that attention joins several spans of keys.
+TEST_P(DecoderOracle, LogitsAreTheSameBitsInEveryChunking) {
+  if (!fs::exists(kModels)) GTEST_SKIP() << "no ../shared/oracles/models beside this checkout";
+  for (const Activations activations : {Activations::kF32, Activations::kAuto}) {
+    LoadedModel model = load(GetParam(), kernels::isa_name(kernels::best_isa()), activations, KvDType::kF16);
+    Decoder& decoder = *model.decoder;
+    const int64_t length = std::min<int64_t>(300, decoder.context_length());
+    std::vector<std::vector<int32_t>> ids(2);
+    for (int64_t t = 0; t < length; ++t) {
+      for (int64_t s = 0; s < 2; ++s) ids[static_cast<size_t>(s)].push_back(static_cast<int32_t>((t * 7919 + s * 31 + t * t % 13) % decoder.vocab_size()));
+    }
+    const Outputs whole = run(decoder, ids, length, false);
+    for (const int64_t chunk : {1, 41}) {
+      const Outputs cut = run(decoder, ids, chunk, true);
+      EXPECT_TRUE(whole.logits == cut.logits) << "chunks of " << chunk;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, DecoderOracle, ::testing::ValuesIn(kDecoders), [](const auto& info) {
   std::string name = info.param;
   std::replace(name.begin(), name.end(), '-', '_');
