@@ -1,7 +1,7 @@
 """Writes a GGUF file with the shape of a known model and random weights, for measuring speed only.
 
-Usage: make_shape_model.py OUT.gguf [--shape tinyllama|llama-2-7b] [--layers N]      (needs numpy and the package `gguf`)
-Types are those of a Q4_0 file: matrices Q4_0, the output matrix Q6_K, norms F32. The same seed gives the same file.
+Usage: make_shape_model.py OUT.gguf [--shape tinyllama|llama-2-7b|smollm2] [--layers N]      (needs numpy and the package `gguf`)
+Types are those of a Q4_0 file: matrices Q4_0, the output matrix Q6_K (Q8_0 where it is the embedding too), norms F32. The same seed gives the same file.
 Tensors are made and written one after the other: the memory of one is enough.
 """
 import argparse
@@ -21,11 +21,13 @@ class Shape:
     ffn: int
     vocab: int
     context: int
+    tied: bool = False  # the embedding is the output matrix
 
 
 SHAPES = {
     "tinyllama": Shape("TinyLlama-1.1B", 2048, 32, 4, 22, 5632, 32000, 2048),
     "llama-2-7b": Shape("Llama-2-7B", 4096, 32, 32, 32, 11008, 32000, 4096),
+    "smollm2": Shape("SmolLM2-135M", 576, 9, 3, 30, 1536, 49152, 8192, tied=True),
 }
 
 
@@ -37,6 +39,12 @@ def q4_0(rng, n, k):
     """Rows of blocks {d f16, 16 bytes of nibbles} with weights of variance about 1 / k."""
     blocks = (n, k // 32)
     return np.concatenate([scale_bytes(1 / (4.6 * k**0.5), blocks), rng.integers(0, 256, (*blocks, 16), np.uint8)], axis=-1).reshape(n, -1)
+
+
+def q8_0(rng, n, k):
+    """Rows of blocks {d f16, 32 numbers i8}."""
+    blocks = (n, k // 32)
+    return np.concatenate([scale_bytes(1 / (74 * k**0.5), blocks), rng.integers(0, 256, (*blocks, 32), np.uint8)], axis=-1).reshape(n, -1)
 
 
 def q6_k(rng, n, k):
@@ -82,16 +90,18 @@ def main():
 
     types = gguf.GGMLQuantizationType
     hidden, ffn, kv = shape.hidden, shape.ffn, shape.hidden // shape.heads * shape.kv_heads
-    tensors = [("token_embd.weight", types.Q4_0, shape.vocab, hidden)]
+    tensors = [("token_embd.weight", types.Q8_0 if shape.tied else types.Q4_0, shape.vocab, hidden)]
     for layer in range(layers):
         for name, n, k in [("attn_q", hidden, hidden), ("attn_k", kv, hidden), ("attn_v", kv, hidden), ("attn_output", hidden, hidden),
                            ("ffn_gate", ffn, hidden), ("ffn_up", ffn, hidden), ("ffn_down", hidden, ffn)]:
             tensors.append((f"blk.{layer}.{name}.weight", types.Q4_0, n, k))
         for name in ("attn_norm", "ffn_norm"):
             tensors.append((f"blk.{layer}.{name}.weight", types.F32, hidden, None))
-    tensors += [("output_norm.weight", types.F32, hidden, None), ("output.weight", types.Q6_K, shape.vocab, hidden)]
+    tensors.append(("output_norm.weight", types.F32, hidden, None))
+    if not shape.tied:
+        tensors.append(("output.weight", types.Q6_K, shape.vocab, hidden))
 
-    make = {types.Q4_0: q4_0, types.Q6_K: q6_k, types.F32: f32_ones}
+    make = {types.Q4_0: q4_0, types.Q8_0: q8_0, types.Q6_K: q6_k, types.F32: f32_ones}
     for name, dtype, n, k in tensors:
         block, size = gguf.GGML_QUANT_SIZES[dtype]
         if k is None:
