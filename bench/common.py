@@ -1,12 +1,18 @@
 """What the programs in bench/ share: finding the program, models and peers; running them; tables and JSON."""
 import argparse
+import contextlib
+import http.client
 import json
 import os
 import pathlib
 import re
+import signal
+import socket
 import statistics
 import subprocess
 import sys
+import tempfile
+import time
 
 BENCH = pathlib.Path(__file__).resolve().parent
 ROOT = BENCH.parent
@@ -122,6 +128,45 @@ def choices(args, flag):
         return []
     default = re.findall(r"\[(.*?)\]", found[2])[-1:]
     return default + [name for name in found[1].split("|") if name not in default]
+
+
+class Service:
+    """A running `hanlin serve` with one model under the name "bench", as a context manager."""
+
+    def __init__(self, args, path, *flags):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.log = tempfile.TemporaryFile()
+        command = [args.hanlin, "serve", "--host", "127.0.0.1", "--port", self.port, "--model", f"bench={path}", "--threads", args.threads, "--isa", args.isa, *flags]
+        self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+
+    def __enter__(self):
+        deadline = time.monotonic() + 120
+        while self.process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                if self.get("/health/ready")[0] == 200:
+                    return self
+            time.sleep(0.05)
+        self.__exit__()
+        self.log.seek(0)
+        fail(f"hanlin serve was not ready: {self.log.read()[-500:].decode(errors='replace')}")
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def get(self, path, body=None, timeout=10):
+        """(status, text) of a GET or, with a body, of a POST of that JSON."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+        with contextlib.closing(connection):
+            connection.request("POST" if body else "GET", path, json.dumps(body) if body else None, {"Content-Type": "application/json"} if body else {})
+            response = connection.getresponse()
+            return response.status, response.read().decode()
 
 
 def compared(workload, unit, ours, theirs, higher_is_better=True, **more):

@@ -1,4 +1,5 @@
-"""llama.cpp and programs like it as peers: each `measure(path, workload)` gives tokens/s, and what else it can tell."""
+"""Hanlin, llama.cpp and programs like it: each `measure(path, workload)` gives tokens_per_s, and what else it can tell."""
+import dataclasses
 import json
 import os
 import pathlib
@@ -6,6 +7,26 @@ import re
 import tempfile
 
 import common
+
+
+@dataclasses.dataclass
+class Workload:
+    name: str
+    kind: str  # prefill, decode
+    tokens: int
+    streams: int = 1
+    depth: int = 0  # tokens in the cache before decoding
+
+
+class Hanlin:
+    def __init__(self, args):
+        self.args, self.about = args, None
+
+    def measure(self, path, work, **options):
+        flags = ["--repeats", self.args.repeats, "--streams", work.streams, "--depth", work.depth]
+        flags += ["--prompt", work.tokens, "--generate", 0] if work.kind == "prefill" else ["--prompt", 0, "--generate", work.tokens]
+        rows, self.about = common.hanlin_bench(self.args, path, *flags, **options)
+        return {"tokens_per_s": common.only(rows, work.kind), "load_s": rows["load"], "resident_mb": rows["resident memory"]}
 
 
 class LlamaCppPython:
