@@ -1,8 +1,9 @@
-"""Measures one peer on embeddings; compare_embeddings starts it with the peers' Python.
+"""Measures one peer on embeddings; compare_onnxruntime starts it with the peers' Python.
 
 Usage: embeddings_worker.py onnxruntime-int8|onnxruntime-f32|sentence-transformers DIRECTORY THREADS REPEATS CACHE
 Prints one line of JSON. The int8 graph and the float32 one are written to CACHE once.
 """
+import importlib.metadata
 import json
 import pathlib
 import sys
@@ -135,7 +136,8 @@ def main():
             run(ids)
             times.append(time.perf_counter() - start)
         seconds[n] = median(times[1:])
-    print(json.dumps({"tokens_per_s": 32 * 128 / seconds[32], "one_ms": seconds[1] * 1e3}))
+    version = importlib.metadata.version("sentence-transformers" if peer == "sentence-transformers" else "onnxruntime")
+    print(json.dumps({"version": version, "tokens_per_s": 32 * 128 / seconds[32], "one_ms": seconds[1] * 1e3}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measures llama.cpp on one workload; compare_llama_cpp starts it with the peer's Python.
+"""Measures llama.cpp on one workload; compare_llama_cpp and contention start it with the peer's Python.
 
 Usage: llama_cpp_worker.py SPEC      (SPEC: JSON, see `main`)
 Prints one line of JSON. The steps are those of `hanlin bench`: the first repeat warms up, the median of the others counts;
@@ -49,8 +49,9 @@ class Session:
         self.batch = llama.llama_batch_init(512, 0, 1)
         self.n_vocab = llama.llama_vocab_n_tokens(llama.llama_model_get_vocab(self.model))
 
-    def clear(self):
-        llama.llama_memory_clear(llama.llama_get_memory(self.context), True)
+    def clear(self, depth):
+        """Forgets all that is behind the first `depth` tokens of each sequence."""
+        llama.llama_memory_seq_rm(llama.llama_get_memory(self.context), -1, depth, -1)
 
     def step(self, rows):
         """One forward pass; rows: (token, position, sequence, wants logits)."""
@@ -67,43 +68,51 @@ class Session:
             sys.exit(f"llama_decode: {code}")
         llama.llama_synchronize(self.context)
 
+    def random_ids(self, n, rng):
+        return [rng.randrange(self.n_vocab) for _ in range(n)]
+
+    def fill(self, sequence, ids):
+        for begin in range(0, len(ids), 512):
+            end = min(len(ids), begin + 512)
+            self.step([(ids[i], i, sequence, i + 1 == len(ids)) for i in range(begin, end)])
+
     def prefill(self, n_tokens, repeats, rng):
         speeds = []
         for _ in range(repeats + 1):
-            ids = [rng.randrange(self.n_vocab) for _ in range(n_tokens)]
-            self.clear()
+            ids = self.random_ids(n_tokens, rng)
+            self.clear(0)
             start = time.perf_counter()
-            for begin in range(0, n_tokens, 512):
-                end = min(n_tokens, begin + 512)
-                self.step([(ids[i], i, 0, i + 1 == n_tokens) for i in range(begin, end)])
+            self.fill(0, ids)
             speeds.append(n_tokens / (time.perf_counter() - start))
         return median(speeds[1:])
 
-    def decode(self, n_seq, n_tokens, repeats, rng):
+    def decode(self, n_seq, n_tokens, depth, repeats, rng):
         speeds = []
+        for sequence in range(n_seq):
+            self.fill(sequence, self.random_ids(depth, rng))
         for _ in range(repeats + 1):
-            ids = [rng.randrange(self.n_vocab) for _ in range(n_seq)]
-            self.clear()
+            ids = self.random_ids(n_seq, rng)
+            self.clear(depth)
             start = time.perf_counter()
             for t in range(n_tokens):
-                self.step([(ids[s], t, s, True) for s in range(n_seq)])
+                self.step([(ids[s], depth + t, s, True) for s in range(n_seq)])
             speeds.append(n_seq * n_tokens / (time.perf_counter() - start))
         return median(speeds[1:])
 
 
 def main():
-    # {"path", "threads", "repeats", "flash": bool, "kind": "prefill" | "decode", "tokens", "streams"}
+    # {"path", "threads", "repeats", "flash": bool, "kind": "prefill" | "decode", "tokens", "streams", "depth"}
     spec = json.loads(sys.argv[1])
     llama.llama_log_set(drop_log, ctypes.c_void_p(0))
     llama.llama_backend_init()
     before, start = resident_bytes(), time.perf_counter()
-    session = Session(spec["path"], spec["streams"], spec["tokens"] + 1, spec["threads"], spec["flash"])
+    session = Session(spec["path"], spec["streams"], spec["depth"] + spec["tokens"] + 1, spec["threads"], spec["flash"])
     load = time.perf_counter() - start
     rng = random.Random(1)
     if spec["kind"] == "prefill":
         speed = session.prefill(spec["tokens"], spec["repeats"], rng)
     else:
-        speed = session.decode(spec["streams"], spec["tokens"], spec["repeats"], rng)
+        speed = session.decode(spec["streams"], spec["tokens"], spec["depth"], spec["repeats"], rng)
     print(json.dumps({"load_s": load, "tokens_per_s": speed, "resident_mb": (resident_bytes() - before) / 1e6,
                       "version": llama.__version__, "system": llama.llama_print_system_info().decode()}))
 

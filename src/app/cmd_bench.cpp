@@ -11,9 +11,11 @@
 #include "app/wire.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/mmap_file.h"
 #include "base/rng.h"
 #include "hub/pull.h"
 #include "kernels/table.h"
+#include "text/tokenizer.h"
 
 namespace hanlin::app {
 namespace {
@@ -22,6 +24,7 @@ struct Options {
   std::vector<std::string> model;
   int64_t prompt = 512, generate = 64, depth = 0, repeats = 3;
   std::vector<std::string> streams = {"1", "8"};
+  std::string tokenizer;
   bool json = false;
 };
 
@@ -44,6 +47,12 @@ struct Row {
   std::string test;
   double value;
   std::string unit;
+};
+
+// What was measured of one model, and what computed it.
+struct Measured {
+  std::string about;
+  std::vector<Row> rows;
 };
 
 std::vector<int32_t> random_ids(int64_t n, int64_t vocab, uint64_t seed) {
@@ -152,6 +161,38 @@ std::vector<Row> bench_encoder(Encoder& encoder, const Options& options) {
   return rows;
 }
 
+// How fast the text of `options.tokenizer` becomes tokens, on one thread; special tokens' names are plain text.
+Result<Measured> bench_tokenizer(const std::string& path, const Options& options) {
+  HANLIN_ASSIGN(const std::string text, read_file(options.tokenizer));
+  HANLIN_ASSIGN(const auto tokenizer, load_tokenizer(path));
+  std::vector<double> speeds;
+  size_t n_tokens = 0;
+  for (int64_t r = 0; r <= options.repeats; ++r) {
+    const double start = now();
+    n_tokens = tokenizer->encode(text, {false, false}).size();
+    if (r > 0) speeds.push_back(static_cast<double>(text.size()) / 1e6 / (now() - start));
+  }
+  return Measured{"tokenizer, one thread", {{"encode", median(speeds), "MB/s"}, {"tokens of the text", static_cast<double>(n_tokens), "tokens"}}};
+}
+
+// Load, then what the model computes, then the memory that took.
+Result<Measured> bench_model(const std::string& path, const Options& options, const Config& config) {
+  const int64_t before = resident_bytes();
+  const double start = now();
+  HANLIN_ASSIGN(LoadedModel model, load_model(path, load_options(config)));
+  std::vector<Row> rows = {{"load", now() - start, "s"}};
+  const std::string backend = model.decoder ? model.decoder->backend().describe() : model.encoder->backend().describe();
+  if (model.decoder) {
+    HANLIN_ASSIGN(const std::vector<Row> measured, bench_decoder(*model.decoder, options));
+    rows.insert(rows.end(), measured.begin(), measured.end());
+  } else {
+    const std::vector<Row> measured = bench_encoder(*model.encoder, options);
+    rows.insert(rows.end(), measured.begin(), measured.end());
+  }
+  rows.push_back({"resident memory", static_cast<double>(resident_bytes() - before) / 1e6, "MB"});
+  return Measured{backend, std::move(rows)};
+}
+
 Status bench(const Options& options, LoadedConfig& loaded) {
   std::vector<std::string> names = options.model;
   if (names.empty()) names = loaded.values.model.empty() ? std::vector<std::string>{kDefaultModels} : loaded.values.model;
@@ -159,22 +200,10 @@ Status bench(const Options& options, LoadedConfig& loaded) {
   if (!options.json) fmt::print("{}\n", kernels::cpu_description());
   for (const std::string& name : names) {
     HANLIN_ASSIGN(const std::string path, hub::resolve_model(split_model_argument(name).second));
-    const int64_t before = resident_bytes();
-    const double start = now();
-    HANLIN_ASSIGN(LoadedModel model, load_model(path, load_options(loaded.values)));
-    std::vector<Row> rows = {{"load", now() - start, "s"}};
-    const std::string backend = model.decoder ? model.decoder->backend().describe() : model.encoder->backend().describe();
-    if (model.decoder) {
-      HANLIN_ASSIGN(const std::vector<Row> measured, bench_decoder(*model.decoder, options));
-      rows.insert(rows.end(), measured.begin(), measured.end());
-    } else {
-      const std::vector<Row> measured = bench_encoder(*model.encoder, options);
-      rows.insert(rows.end(), measured.begin(), measured.end());
-    }
-    rows.push_back({"resident memory", static_cast<double>(resident_bytes() - before) / 1e6, "MB"});
-    Json entry = {{"model", name}, {"backend", backend}, {"results", Json::array()}};
-    if (!options.json) fmt::print("\n{}  ({}, {})\n", name, model.spec.architecture, backend);
-    for (const Row& row : rows) {
+    HANLIN_ASSIGN(const Measured measured, options.tokenizer.empty() ? bench_model(path, options, loaded.values) : bench_tokenizer(path, options));
+    Json entry = {{"model", name}, {"backend", measured.about}, {"results", Json::array()}};
+    if (!options.json) fmt::print("\n{}  ({})\n", name, measured.about);
+    for (const Row& row : measured.rows) {
       entry["results"].push_back({{"test", row.test}, {"value", row.value}, {"unit", row.unit}});
       if (!options.json) fmt::print("  {:<34} {:>10.2f} {}\n", row.test, row.value, row.unit);
     }
@@ -193,12 +222,14 @@ Command bench_command() {
                   .examples =
                       "  hanlin bench                                             # the default models\n"
                       "  hanlin bench smollm2-135m --prompt 2048 --streams 1,32   # a longer prompt, more streams\n"
-                      "  hanlin bench smollm2-135m --depth 1024 --json            # decoding behind 1024 tokens, as JSON"};
+                      "  hanlin bench smollm2-135m --depth 1024 --json            # decoding behind 1024 tokens, as JSON\n"
+                      "  hanlin bench smollm2-135m --tokenizer book.txt           # only the tokenizer, on this text"};
   command.options.add("prompt", &options->prompt, "Tokens of the prompt; 0: do not measure").range(0, 1 << 20);
   command.options.add("generate", &options->generate, "Tokens to generate per stream; 0: do not measure").range(0, 1 << 20);
   command.options.add("depth", &options->depth, "Tokens that are in the cache before decoding").range(0, 1 << 20);
   command.options.add("streams", &options->streams, "Numbers of streams decoded together");
   command.options.add("repeats", &options->repeats, "Runs; the median counts").range(1, 1000);
+  command.options.add("tokenizer", &options->tokenizer, "Measure only the tokenizer, on the text in this file");
   command.options.add("json", &options->json, "Print JSON");
   command.positionals.push_back({"model", "Models to measure; the default ones if left out", &options->model, 0, -1});
   command.config_flags = true;

@@ -144,6 +144,16 @@ def test_bench(hanlin, chat_model):
     assert "--streams" in hanlin("bench", "--streams", "1,x", chat_model, status=2)
 
 
+def test_bench_of_a_tokenizer(hanlin, chat_model, tmp_path):
+    text = "The quick brown fox. 机器学习 <|im_start|>\n"
+    (tmp_path / "text.txt").write_text(text)
+    report = json.loads(hanlin("bench", "--json", "--tokenizer", tmp_path / "text.txt", "--repeats", "1", chat_model))
+    results = {row["test"]: row["value"] for row in report["models"][0]["results"]}
+    assert results["encode"] > 0
+    assert results["tokens of the text"] == len(json.loads(hanlin("tokenize", chat_model, "--ids", "--no-special", input=text)))
+    assert "absent.txt" in hanlin("bench", "--tokenizer", "absent.txt", chat_model, status=1)
+
+
 @pytest.mark.parametrize("damage", ["truncated", "no model", "absent"])
 def test_a_file_that_is_no_model_is_named(hanlin, chat_model, tmp_path, damage):
     path = tmp_path / "broken.gguf"
