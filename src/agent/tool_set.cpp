@@ -51,6 +51,7 @@ Result<Tool> read_tool(const Json& item, const std::string& where) {
   if (const auto strict = function->find("strict"); strict != function->end() && !strict->is_null() && !strict->is_boolean()) {
     return mistake(where + ".function.strict", "expected true or false");
   }
+  tool.strict = function->value("strict", Json()) == true;
   const auto schema = function->find("parameters");
   if (schema == function->end() || schema->is_null()) return tool;
   if (!schema->is_object()) return mistake(where + ".function.parameters", "expected a JSON Schema object");

@@ -278,7 +278,8 @@ Verdict JsonCalls::close(Cursor& cursor, CallSink& sink) {
     return fail();
   }
   if (frames_.empty()) {
-    if (n_calls_ == 0 && !answered_) return fail();
+    // A marked empty list says that no call is needed.
+    if (n_calls_ == 0 && !answered_ && (frame != Frame::kList || syntax_.bare)) return fail();
     return go(At::kBetween);
   }
   return go(frames_.back() == Frame::kList ? At::kItem : At::kAfterValue);
