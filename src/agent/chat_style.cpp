@@ -13,10 +13,11 @@ struct Rule {
   std::string_view text, format;
 };
 // What stands in the prompt of one family only. The first that is found decides.
-constexpr std::array<Rule, 27> kRules = {{
+constexpr std::array<Rule, 28> kRules = {{
     {"<｜DSML｜", "deepseek_dsml"},
     {"<|tool_calls_section_begin|>", "kimi_k2"},
     {"<|tool_call_begin|>", "kimi_k2"},
+    {"tool_declare<|im_middle|>", "kimi_k2"},
     {"<｜tool▁call▁begin｜>function<｜tool▁sep｜>", "deepseek_v3"},
     {"<｜tool▁call▁begin｜>", "deepseek_v3_1"},
     {"<|START_ACTION|>", "command_r7b"},
@@ -69,15 +70,16 @@ std::string_view find_rule(const std::string& text, const auto& rules) {
 }
 
 std::string choose_format(const ProbeTexts& texts, const ChatStyle& style, const std::function<bool(const std::string&)>& has_token) {
+  const size_t question = texts.round_trip.rfind(texts.question);
+  const std::string call = style.shows_calls && question != std::string::npos ? texts.round_trip.substr(question) : "";
+  if (const auto format = find_rule(call, kRules); !format.empty()) return std::string(format);
   if (!style.shows_tools) {
     // No tools in the template: the prompt will say how to write calls, in the way the model may know.
     if (contains(texts.plain, "SmolLM")) return "smollm2";
     if (contains(texts.plain, "<start_of_turn>")) return "pythonic";
     return "generic_plain";
   }
-  const size_t question = texts.round_trip.rfind(texts.question);
-  const std::string call = style.shows_calls && question != std::string::npos ? texts.round_trip.substr(question) : "";
-  for (const std::string& text : {call, texts.with_tools, texts.round_trip}) {
+  for (const std::string& text : {texts.with_tools, texts.round_trip}) {
     if (const auto format = find_rule(text, kRules); !format.empty()) return std::string(format);
   }
   for (const Rule& token : kTokens) {

@@ -206,6 +206,7 @@ void CallParser::end_call(Cursor& cursor) {
 }
 
 void CallParser::content(std::string_view text) {
+  if (options_.only_calls && n_calls_ > 0) return;
   if (drop_space_) {
     while (!text.empty() && is_space(text[0])) text.remove_prefix(1);
   }

@@ -27,6 +27,7 @@ struct CallParserOptions {
   bool in_reasoning = false;   // the prompt opened the thoughts already, …
   std::string reasoning_end = "</think>";  // … which end with this
   int max_calls = 1 << 20;     // further calls vanish
+  bool only_calls = false;     // text after a call vanishes (a call was demanded, and is there)
   bool trim = true;            // white space around calls, thoughts and content is layout
 };
 

@@ -52,7 +52,8 @@ ChatAnswerPlan plan_answer(const agent::ChatStyle& style, const ToolFields& tool
   plan.logprobs = request->logprobs >= 0;
   plan.tools = tools.tools;
   plan.format = tools.tools ? agent::make_call_format(style.format, *tools.tools) : agent::plain_format();
-  plan.parsing = {style.opens_reasoning, style.reasoning_end, tools.max_calls, /*trim=*/tools.tools != nullptr};
+  plan.parsing = {.in_reasoning = style.opens_reasoning, .reasoning_end = style.reasoning_end, .max_calls = tools.max_calls,
+                  .only_calls = tools.forced.required, .trim = tools.tools != nullptr};
   plan.prefix = prompt.answer_prefix;
   plan.legacy_calls = tools.legacy;
   request->visible_special_tokens = agent::visible_markers(plan.format);
