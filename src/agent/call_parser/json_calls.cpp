@@ -298,8 +298,7 @@ void JsonCalls::show_response(CallSink& sink, bool last) {
     end += n;
     if (!high_surrogate || last) safe = end;
   }
-  const Result<Json> text = parse_json('"' + json_.substr(begin, safe - begin) + '"');
-  if (text.ok()) sink.content(text->get_ref<const std::string&>());
+  sink.content(json_unescaped(std::string_view(json_).substr(begin, safe - begin)));
   json_.erase(0, safe);
 }
 

@@ -57,6 +57,19 @@ void append_escaped(char c, std::string* json) {
   }
 }
 
+void append_utf8(uint32_t code, std::string* text) {
+  const auto add = [&](uint32_t byte) { text->push_back(static_cast<char>(byte)); };
+  if (code < 0x80) return add(code);
+  if (code < 0x800) {
+    add(0xc0 | code >> 6);
+  } else {
+    if (code < 0x10000) add(0xe0 | code >> 12);
+    else add(0xf0 | code >> 18), add(0x80 | (code >> 12 & 63));
+    add(0x80 | (code >> 6 & 63));
+  }
+  add(0x80 | (code & 63));
+}
+
 }  // namespace
 
 ValueReader::State ValueReader::read(Cursor& cursor, std::string* json) {
@@ -275,6 +288,38 @@ std::string json_escaped(std::string_view text) {
 }
 
 std::string json_string(std::string_view text) { return '"' + json_escaped(text) + '"'; }
+
+std::string json_unescaped(std::string_view text) {
+  std::string result;
+  const auto unit_at = [&](size_t i) -> int64_t {  // of \uXXXX, or -1
+    if (i + 6 > text.size() || text[i] != '\\' || text[i + 1] != 'u') return -1;
+    for (size_t k = i + 2; k < i + 6; ++k) {
+      if (!is_hex(text[k])) return -1;
+    }
+    return hex_value(text.substr(i + 2, 4));
+  };
+  for (size_t i = 0; i < text.size();) {
+    if (text[i] != '\\' || i + 1 == text.size()) {
+      result.push_back(text[i++]);
+      continue;
+    }
+    if (int64_t code = unit_at(i); code >= 0) {
+      i += 6;
+      const int64_t low = unit_at(i);
+      if (code >= 0xd800 && code < 0xdc00 && low >= 0xdc00 && low < 0xe000) {
+        code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+        i += 6;
+      }
+      append_utf8(code >= 0xd800 && code < 0xe000 ? 0xfffd : static_cast<uint32_t>(code), &result);
+      continue;
+    }
+    static constexpr std::string_view kLetters = "bfnrt", kMeant = "\b\f\n\r\t";
+    const size_t letter = kLetters.find(text[i + 1]);
+    result.push_back(letter == std::string_view::npos ? text[i + 1] : kMeant[letter]);
+    i += 2;
+  }
+  return result;
+}
 
 std::string value_as_json(std::string_view text, const ValueStyle& style) {
   ValueReader reader(style);

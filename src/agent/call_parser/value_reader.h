@@ -52,6 +52,8 @@ class ValueReader {
 std::string json_escaped(std::string_view text);
 // The same with quotes.
 std::string json_string(std::string_view text);
+// What the inside of a JSON string means, as UTF-8; halves of surrogate pairs become U+FFFD. Takes any text.
+std::string json_unescaped(std::string_view text);
 // A number, literal, list or object written in JSON or Python as JSON; empty if it is none.
 std::string value_as_json(std::string_view text, const ValueStyle& style = {});
 

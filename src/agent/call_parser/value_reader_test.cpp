@@ -58,5 +58,10 @@ TEST(ValueReader, RefusesWhatIsNoValue) {
   expect("{\"a\": \"b", "{\"a\": \"b…");
 }
 
+TEST(JsonUnescaped, TakesAnyText) {
+  EXPECT_EQ(json_unescaped(R"(a\"b\n\/\u4f60\ud83d\ude00)"), "a\"b\n/你😀");
+  EXPECT_EQ(json_unescaped(R"(\ud83d x \ude00\u12\)"), "\xef\xbf\xbd x \xef\xbf\xbdu12\\");
+}
+
 }  // namespace
 }  // namespace hanlin::agent
