@@ -21,7 +21,7 @@ std::map<std::string, std::map<std::string, std::string>> renderings() {
   for (std::string line; std::getline(in, line);) {
     const Result<Json> golden = parse_json(line);
     if (golden.ok() && golden->contains("expected") && (*golden)["expected"].is_string()) {
-      found[(*golden)["template"]][(*golden)["context"]] = (*golden)["expected"];
+      found[(*golden)["template"].get<std::string>()][(*golden)["context"].get<std::string>()] = (*golden)["expected"].get<std::string>();
     }
   }
   return found;

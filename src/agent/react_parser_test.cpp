@@ -10,7 +10,7 @@ namespace hanlin::agent {
 namespace {
 
 void check(const Json& test) {
-  const std::string id = test["id"];
+  const auto id = test["id"].get<std::string>();
   const Json& expect = test["expect"];
   const ReactStep step = parse_react(test["text"].get<std::string>());
   static const char* kKinds[] = {"action", "final", "error"};

@@ -35,12 +35,12 @@ std::shared_ptr<const ToolSet> read_tools(const std::string& path) {
 
 void check(const Json& test, const ParsedReply& reply, const std::string& how) {
   const Json& expect = test["expect"];
-  EXPECT_EQ(trimmed(reply.content), trimmed(expect["content"])) << how;
+  EXPECT_EQ(trimmed(reply.content), trimmed(expect["content"].get<std::string>())) << how;
   EXPECT_EQ(trimmed(reply.reasoning), trimmed(expect.value("reasoning", ""))) << how;
   const auto calls = reply.complete_calls();
   ASSERT_EQ(calls.size(), expect["tool_calls"].size()) << how << "; content: " << reply.content;
   for (size_t i = 0; i < calls.size(); ++i) {
-    EXPECT_EQ(calls[i].name, expect["tool_calls"][i]["name"]) << how;
+    EXPECT_EQ(calls[i].name, expect["tool_calls"][i]["name"].get<std::string>()) << how;
     const Result<Json> arguments = parse_json(calls[i].arguments);
     ASSERT_TRUE(arguments.ok()) << how << ": " << calls[i].arguments;
     // Objects compare without order.
@@ -48,7 +48,7 @@ void check(const Json& test, const ParsedReply& reply, const std::string& how) {
   }
   if (test.contains("partial")) {
     ASSERT_EQ(reply.calls.size(), 1u) << how;
-    EXPECT_EQ(reply.calls[0].name, test["partial"]["name"]);
+    EXPECT_EQ(reply.calls[0].name, test["partial"]["name"].get<std::string>());
     EXPECT_TRUE(test["partial"]["arguments_prefix"].get<std::string>().starts_with(reply.calls[0].arguments)) << reply.calls[0].arguments;
     EXPECT_GT(reply.calls[0].arguments.size(), 5u);
   }
@@ -66,7 +66,7 @@ int run_cases(const std::string& cases_path, const std::shared_ptr<const ToolSet
       continue;
     }
     const Json& test = *parsed;
-    const std::string id = test["id"], family = test["family"], raw = test["raw"];
+    const auto id = test["id"].get<std::string>(), family = test["family"].get<std::string>(), raw = test["raw"].get<std::string>();
     const bool truncated = test["expect"]["finish_reason"] == "length";
     const ParsedReply whole = parse_in_pieces(family, tools, raw, truncated, [&] { return raw.size(); });
     check(test, whole, id);
