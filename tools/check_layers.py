@@ -24,7 +24,8 @@ TABLE = {
     "api": ["base"],
     "engine": ["model", "text", "text/chat_template", "api"],
     "hub": ["base"],
-    "server": ["base", "api"],
+    "agent": ["base", "api"],
+    "server": ["base", "api", "agent"],
     "app": ["*"],
 }
 # Files below src/kernels/<level>/ see nothing but kernels/ headers: TABLE["kernels"] is empty on purpose.

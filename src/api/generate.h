@@ -39,6 +39,7 @@ struct ChatPrompt {
   std::string tools_json = {};            // JSON array of OpenAI tool objects, or empty
   std::string template_kwargs_json = {};  // JSON object handed to the chat template (enable_thinking …), or empty
   bool add_generation_prompt = true;
+  std::string answer_prefix = {};         // put behind the rendered prompt: what the answer begins with, and no event repeats
 };
 struct TextPrompt {
   std::string text;
@@ -73,6 +74,7 @@ struct GenerateRequest {
   std::vector<int32_t> stop_token_ids = {};
   bool ignore_eos = false;
   bool include_stop = false;               // keep the matched stop string in the text
+  std::vector<std::string> visible_special_tokens = {};  // special tokens whose names are part of the text; others add nothing
   int n = 1;                               // choices
   int logprobs = -1;                       // -1: none; k: the chosen token and its k best alternatives
   int prompt_logprobs = -1;                // -1: none; k: for each prompt token, with k alternatives ("echo")

@@ -218,8 +218,13 @@ Result<std::string> ScriptedGenerator::detokenize(const std::vector<int32_t>& id
 
 Result<std::string> ScriptedGenerator::render_chat(const ChatPrompt& prompt) const {
   std::string text = prompt.tools_json.empty() ? "" : "<tools>" + prompt.tools_json + "\n";
-  for (const Message& message : prompt.messages) text += "<" + message.role + ">" + message.content + "\n";
-  return prompt.add_generation_prompt ? text + "<assistant>" : text;
+  for (const Message& message : prompt.messages) {
+    text += "<" + message.role + ">" + message.content;
+    for (const ToolCall& call : message.tool_calls) text += "<tool_call>{\"name\": \"" + call.name + "\", \"arguments\": " + call.arguments + "}</tool_call>";
+    text += "\n";
+  }
+  if (prompt.add_generation_prompt) text += "<assistant>";
+  return text + prompt.answer_prefix;
 }
 
 GeneratorStats ScriptedGenerator::stats() const {

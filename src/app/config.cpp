@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "agent/call_parser/call_format.h"
 #include "app/toml_file.h"
 #include "base/json.h"
 
@@ -42,6 +43,12 @@ Status load_file(LoadedConfig& config, const std::string& path) {
   return {};
 }
 
+std::vector<std::string> tool_formats() {
+  std::vector<std::string> names = agent::call_format_names();
+  names.insert(names.begin(), "auto");
+  return names;
+}
+
 }  // namespace
 
 FieldSet config_fields(Config& c) {
@@ -52,6 +59,7 @@ FieldSet config_fields(Config& c) {
   f.add("kv_type", &c.kv_type, "Type of the attention cache: f16 halves its memory").choices({"f16", "f32"}).section("Models");
   f.add("context_length", &c.context_length, "Longest prompt plus answer in tokens; 0: what the model was trained for").range(0, 1 << 24).section("Models");
   f.add("kv_memory", &c.kv_memory, "Memory for the attention cache of each model, such as 4GiB; 0: chosen from the machine's memory").bytes().range(0, 0x1p50).section("Models");
+  f.add("tool_format", &c.tool_format, "How models write tool calls; auto: as their chat template says").choices(tool_formats()).section("Models");
 
   f.add("threads", &c.threads, "Threads that compute; 0: all cores").range(0, 4096).section("Compute");
   f.add("isa", &c.isa, "Instruction set level; auto: the best this processor has").choices({"auto", "scalar", "avx2", "avx512", "amx"}).section("Compute");

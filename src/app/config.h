@@ -22,6 +22,7 @@ struct Config {
   std::string kv_type = "f16";
   int64_t context_length = 0;      // 0: the model's own, bounded by what kv_memory holds
   int64_t kv_memory = 0;           // bytes for each generating model; 0: chosen from the machine's memory
+  std::string tool_format = "auto";
   // Compute
   int64_t threads = 0;             // 0: all cores this process may use
   std::string isa = "auto";

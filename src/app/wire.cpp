@@ -153,6 +153,7 @@ server::ServerOptions server_options(const Config& config) {
   options.drain_timeout = milliseconds(config.drain_timeout_s);
   options.cors_origins = config.cors_origins;
   options.api_keys = config.api_keys;
+  options.tool_format = config.tool_format;
   options.log_prompts = config.log_prompts;
   return options;
 }

@@ -1,5 +1,6 @@
 #include "engine/chat_prompt.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/json.h"
@@ -8,21 +9,22 @@
 namespace hanlin::engine {
 namespace {
 
-Json tool_call_json(const api::ToolCall& call) {
-  // Templates expect the arguments as an object (they write it with tojson); what is not JSON stays a string.
+// Most templates expect the arguments as an object (they write it with tojson); what is not JSON stays a string.
+Json tool_call_json(const api::ToolCall& call, bool arguments_as_text) {
   Result<Json> arguments = parse_json(call.arguments);
-  Json function = {{"name", call.name}, {"arguments", arguments.ok() ? std::move(*arguments) : Json(call.arguments)}};
+  const bool as_text = arguments_as_text || !arguments.ok();
+  Json function = {{"name", call.name}, {"arguments", as_text ? Json(call.arguments) : std::move(*arguments)}};
   Json json = {{"type", "function"}, {"function", std::move(function)}};
   if (!call.id.empty()) json["id"] = call.id;
   return json;
 }
 
-Json message_json(const api::Message& message) {
+Json message_json(const api::Message& message, bool arguments_as_text) {
   Json json = {{"role", message.role}, {"content", message.content}};
   if (!message.name.empty()) json["name"] = message.name;
   if (!message.tool_call_id.empty()) json["tool_call_id"] = message.tool_call_id;
   if (!message.reasoning.empty()) json["reasoning_content"] = message.reasoning;
-  for (const api::ToolCall& call : message.tool_calls) json["tool_calls"].push_back(tool_call_json(call));
+  for (const api::ToolCall& call : message.tool_calls) json["tool_calls"].push_back(tool_call_json(call, arguments_as_text));
   return json;
 }
 
@@ -52,8 +54,12 @@ Result<std::string> ChatPrompter::render(const api::ChatPrompt& prompt) const {
   if (!template_) return Error{Code::kUnsupported, "messages: " + why_not_, "messages"};
   if (prompt.messages.empty()) return Error{Code::kInvalidArgument, "messages: expected at least one message, got none", "messages"};
   Json context = Json::object();
-  context["messages"] = Json::array();
-  for (const api::Message& message : prompt.messages) context["messages"].push_back(message_json(message));
+  const auto messages = [&](bool arguments_as_text) {
+    Json list = Json::array();
+    for (const api::Message& message : prompt.messages) list.push_back(message_json(message, arguments_as_text));
+    return list;
+  };
+  context["messages"] = messages(false);
   context["tools"] = nullptr;
   if (!prompt.tools_json.empty()) {
     HANLIN_ASSIGN(Json tools, parse_param(prompt.tools_json, "tools"));
@@ -69,12 +75,18 @@ Result<std::string> ChatPrompter::render(const api::ChatPrompt& prompt) const {
     for (auto& [key, value] : extra.items()) context[key] = std::move(value);
   }
   Result<std::string> text = template_->render(context);
+  const bool has_calls = std::any_of(prompt.messages.begin(), prompt.messages.end(), [](const auto& m) { return !m.tool_calls.empty(); });
+  if (!text.ok() && has_calls) {
+    // Some templates join the arguments to a text and refuse objects.
+    context["messages"] = messages(true);
+    if (Result<std::string> again = template_->render(context); again.ok()) text = std::move(again);
+  }
   if (!text.ok()) {
     Error error = std::move(text).error();
     if (error.param.empty()) error.param = "messages";
     return std::move(error).with_context("messages");
   }
-  return text;
+  return *text + prompt.answer_prefix;
 }
 
 }  // namespace hanlin::engine

@@ -141,6 +141,23 @@ TEST(ChatPrompter, HandsToolsCallsAndExtraVariablesToTheTemplate) {
   EXPECT_EQ(*text, "<|bos|>[sum]assistant(sum {\"a\": 1});tool2id1;calm");
 }
 
+TEST(ChatPrompter, PutsTheAnswersBeginningBehindThePrompt) {
+  api::ChatPrompt prompt{{api::Message{"user", "hi"}}};
+  prompt.answer_prefix = "{\"name\": \"";
+  const auto text = ChatPrompter(test_tokenizer()).render(prompt);
+  ASSERT_TRUE(text.ok()) << text.error().message;
+  EXPECT_EQ(*text, "user: hi<|im_end|>assistant: {\"name\": \"");
+}
+
+TEST(ChatPrompter, TemplatesThatJoinArgumentsGetThemAsText) {
+  const auto tokenizer = make_test_tokenizer("{% for m in messages %}{% for c in m.tool_calls %}{{ 'args:' + c.function.arguments }}{% endfor %}{% endfor %}");
+  api::Message call{"assistant", ""};
+  call.tool_calls = {{"id1", "sum", R"({"a": 1})"}};
+  const auto text = ChatPrompter(tokenizer).render({{call}});
+  ASSERT_TRUE(text.ok()) << text.error().message;
+  EXPECT_EQ(*text, R"(args:{"a": 1})");
+}
+
 TEST(ChatPrompter, SaysWhyItCannotRender) {
   const api::ChatPrompt prompt{{api::Message{"user", "hi"}}};
   const auto none = ChatPrompter(make_test_tokenizer("")).render(prompt);

@@ -3,9 +3,20 @@
 #include <utility>
 
 namespace hanlin::engine {
+namespace {
+
+std::vector<int32_t> visible_ids(const Tokenizer& tokenizer, const std::vector<std::string>& texts) {
+  std::vector<int32_t> ids;
+  for (const std::string& text : texts) {
+    if (const auto id = tokenizer.find_token(text); id && tokenizer.is_special(*id)) ids.push_back(*id);
+  }
+  return ids;
+}
+
+}  // namespace
 
 OutputText::OutputText(std::shared_ptr<const Tokenizer> tokenizer, const api::GenerateRequest& request)
-    : decoder_(std::move(tokenizer), /*continues_text=*/true), stops_(request.stop, request.include_stop) {}
+    : decoder_(tokenizer, /*continues_text=*/true, visible_ids(*tokenizer, request.visible_special_tokens)), stops_(request.stop, request.include_stop) {}
 
 OutputText::Piece OutputText::push(int32_t id, std::optional<api::TokenLogprob> logprob) {
   Piece piece;

@@ -77,5 +77,14 @@ TEST(OutputText, ShowsAnIncompleteCharacterAtTheEndAsAReplacement) {
   EXPECT_FALSE(rest.stopped);
 }
 
+TEST(OutputText, ShowsOnlyTheSpecialTokensAskedFor) {
+  api::GenerateRequest request;
+  request.visible_special_tokens = {"<|im_end|>", "no such token", "a"};
+  OutputText output(test_tokenizer(), request);
+  EXPECT_EQ(output.push(kEndOfTurn, {}).text, "<|im_end|>");
+  EXPECT_EQ(output.push(kEos, {}).text, "");
+  EXPECT_EQ(output.push('b', {}).text, "b");
+}
+
 }  // namespace
 }  // namespace hanlin::engine

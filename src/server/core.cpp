@@ -8,6 +8,7 @@ Core::Core(ServerOptions options_in, std::shared_ptr<const api::ModelSet> models
     : options(std::move(options_in)),
       models(std::move(models_in)),
       metrics(models),
+      chat_styles(options.tool_format),
       submit_pool(options.n_submit_threads, options.max_queued_calls),
       blocking_pool(options.n_blocking_threads, options.max_queued_calls) {}
 

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <set>
 
+#include "agent/chat_style.h"
 #include "api/models.h"
 #include "base/task_pool.h"
 #include "server/metrics.h"
@@ -23,6 +24,7 @@ struct Core {
   const ServerOptions options;
   const std::shared_ptr<const api::ModelSet> models;
   Metrics metrics;
+  agent::ChatStyles chat_styles;  // how each model's template handles tools
   TaskPool submit_pool;    // parse, template, tokenise
   TaskPool blocking_pool;  // calls that wait for a model
   std::atomic<bool> draining{false};

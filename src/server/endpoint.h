@@ -7,6 +7,7 @@
 #include <variant>
 #include <vector>
 
+#include "agent/chat_style.h"
 #include "api/generate.h"
 #include "api/models.h"
 #include "server/event_channel.h"
@@ -23,6 +24,7 @@ struct EndpointContext {
   const api::ModelSet& models;
   const ServerOptions& options;
   Metrics& metrics;
+  agent::ChatStyles& chat_styles;
   bool ready = true;        // false while draining
   std::string request_id;
   std::chrono::steady_clock::time_point received;

@@ -6,6 +6,7 @@ namespace {
 
 using ErrorsTest = ServerTest;
 
+const std::string kTool = R"("tools":[{"type":"function","function":{"name":"f"}}])";
 struct BadBody {
   const char* path;
   std::string body;
@@ -60,7 +61,21 @@ const BadBody kBadBodies[] = {
     {"/v1/chat/completions", "{" + kMessages + R"(,"logprobs":true,"top_logprobs":21})", 400, "top_logprobs"},
     {"/v1/chat/completions", "{" + kMessages + R"(,"response_format":{"type":"json_object"}})", 400, "response_format"},
     {"/v1/chat/completions", "{" + kMessages + R"(,"tool_choice":"required"})", 400, "tool_choice"},
-    {"/v1/chat/completions", "{" + kMessages + R"(,"tools":[{}]})", 400, "tools[0]"},
+    {"/v1/chat/completions", "{" + kMessages + R"(,"tool_choice":"auto"})", 400, "tool_choice"},
+    {"/v1/chat/completions", "{" + kMessages + R"(,"tool_choice":"always"})", 400, "tool_choice"},
+    {"/v1/chat/completions", "{" + kMessages + R"(,"tool_choice":{"type":"function","function":{}}})", 400, "tool_choice.function.name"},
+    {"/v1/chat/completions", "{" + kMessages + R"(,"tool_choice":{"type":"function","function":{"name":"g"}},)" + kTool + "}", 400, "tool_choice"},
+    {"/v1/chat/completions", "{" + kMessages + R"(,"tool_choice":{"type":"allowed_tools","mode":"auto","tools":[]},)" + kTool + "}", 400, "tool_choice.tools"},
+    {"/v1/chat/completions", "{" + kMessages + R"(,"tools":{}})", 400, "tools"},
+    {"/v1/chat/completions", "{" + kMessages + R"(,"tools":[{}]})", 400, "tools[0].function"},
+    {"/v1/chat/completions", "{" + kMessages + R"(,"tools":[{"type":"custom","custom":{"name":"f"}}]})", 400, "tools[0].type"},
+    {"/v1/chat/completions", "{" + kMessages + R"(,"tools":[{"type":"function","function":{"name":"a b"}}]})", 400, "tools[0].function.name"},
+    {"/v1/chat/completions", "{" + kMessages + R"(,"tools":[{"type":"function","function":{"name":"f","parameters":[]}}]})", 400, "tools[0].function.parameters"},
+    {"/v1/chat/completions", "{" + kMessages + R"(,"tools":[{"function":{"name":"f"}},{"function":{"name":"f"}}]})", 400, "tools[1].function.name"},
+    {"/v1/chat/completions", "{" + kMessages + R"(,"functions":[{"name":""}]})", 400, "functions[0].name"},
+    {"/v1/chat/completions", "{" + kMessages + R"(,"functions":[{"name":"f"}],"function_call":{"name":"g"}})", 400, "function_call"},
+    {"/v1/chat/completions", "{" + kMessages + R"(,"functions":[{"name":"f"}],"function_call":7})", 400, "function_call"},
+    {"/v1/chat/completions", "{" + kMessages + R"(,"functions":[{"name":"f"}],)" + kTool + "}", 400, "functions"},
     {"/v1/chat/completions", "{" + kMessages + R"(,"timeout":0})", 400, "timeout"},
     {"/v1/completions", "{}", 400, "prompt"},
     {"/v1/completions", R"({"prompt":[]})", 400, "prompt"},

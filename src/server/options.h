@@ -29,6 +29,7 @@ struct ServerOptions {
   std::chrono::milliseconds drain_timeout{30'000};      // running requests after SIGTERM
 
   size_t stream_high_water = 256;  // events waiting for a slow reader before its generation pauses
+  std::string tool_format = "auto";  // how models write tool calls: a format's name instead of what their templates say
   std::vector<std::string> cors_origins = {};  // "*" or exact origins; empty: browsers of other origins are refused
   std::vector<std::string> api_keys = {};      // empty: open; else one of them as Bearer or x-api-key
   bool log_requests = true;

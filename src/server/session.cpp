@@ -40,6 +40,7 @@ EndpointContext make_context(const Exchange& exchange) {
           .models = *exchange.core.models,
           .options = exchange.core.options,
           .metrics = exchange.core.metrics,
+          .chat_styles = exchange.core.chat_styles,
           .ready = !exchange.core.draining,
           .request_id = exchange.request_id,
           .received = exchange.received,

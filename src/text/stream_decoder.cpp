@@ -1,16 +1,17 @@
 #include "text/stream_decoder.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "text/utf8.h"
 
 namespace hanlin {
 
-StreamDecoder::StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool continues_text)
-    : tokenizer_(std::move(tokenizer)), strip_space_(!continues_text && tokenizer_->strips_first_space()) {}
+StreamDecoder::StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool continues_text, std::vector<int32_t> visible_special)
+    : tokenizer_(std::move(tokenizer)), visible_special_(std::move(visible_special)), strip_space_(!continues_text && tokenizer_->strips_first_space()) {}
 
 std::string StreamDecoder::push(int32_t id) {
-  if (tokenizer_->is_special(id)) return {};
+  if (tokenizer_->is_special(id) && std::find(visible_special_.begin(), visible_special_.end(), id) == visible_special_.end()) return {};
   std::string_view bytes = tokenizer_->token_bytes(id);
   if (bytes.empty()) return {};
   if (strip_space_ && bytes.front() == ' ') bytes.remove_prefix(1);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "text/tokenizer.h"
 
@@ -14,8 +15,9 @@ namespace hanlin {
 // together equal Tokenizer::decode(ids, true). Not thread-safe; cheap to make.
 class StreamDecoder {
  public:
-  // `continues_text`: the stream goes on after other text, so a leading space belongs to it.
-  explicit StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool continues_text = false);
+  // `continues_text`: the stream goes on after other text, so a leading space belongs to it. `visible_special`: special
+  // tokens that add their names all the same.
+  explicit StreamDecoder(std::shared_ptr<const Tokenizer> tokenizer, bool continues_text = false, std::vector<int32_t> visible_special = {});
 
   std::string push(int32_t id);
   // The end of the stream: what was held, as U+FFFD. The decoder is then as new, in the middle of a text.
@@ -23,6 +25,7 @@ class StreamDecoder {
 
  private:
   std::shared_ptr<const Tokenizer> tokenizer_;
+  std::vector<int32_t> visible_special_;
   bool strip_space_;     // the next bytes are the first of the text
   std::string pending_;  // at most three bytes of an incomplete character
 };

@@ -83,9 +83,21 @@ std::string read_content(JsonFields& message, const std::string& path, JsonField
   return text;
 }
 
+// The older form: one call without an id.
+std::vector<api::ToolCall> read_function_call(JsonFields& message, const std::string& path, JsonFields& fields) {
+  const Json* call = message.find("function_call");
+  if (!call) return {};
+  if (!call->is_object() || !call->contains("name") || !(*call)["name"].is_string()) {
+    fields.fail(path + ".function_call", "expected an object with name and arguments");
+    return {};
+  }
+  const Json arguments = call->value("arguments", Json(""));
+  return {{"", (*call)["name"].get<std::string>(), arguments.is_string() ? arguments.get<std::string>() : dump_json(arguments)}};
+}
+
 std::vector<api::ToolCall> read_tool_calls(JsonFields& message, const std::string& path, JsonFields& fields) {
   const Json* list = message.find("tool_calls");
-  if (!list) return {};
+  if (!list) return read_function_call(message, path, fields);
   if (!list->is_array()) {
     fields.fail(path + ".tool_calls", "expected a list, got " + describe_json(*list));
     return {};
