@@ -415,6 +415,17 @@ def test_memory_returns_to_its_level(service):
     assert service.resident_bytes() < before + (48 << 20)
 
 
+def test_log_settings_hold(serve, model_file):
+    models = {EMBEDDER: model_file(EMBEDDER)}
+    with serve(models, "--log-format", "json") as talking:
+        talking.get("/v1/models")
+    lines = [json.loads(line) for line in talking.log().splitlines()]
+    assert [line["route"] for line in lines if line["message"] == "request" and line["route"] == "/v1/models"]
+    with serve(models, "--log-level", "error") as silent:
+        silent.get("/v1/models")
+    assert silent.log() == ""
+
+
 def test_sigterm_lets_a_stream_finish(serve, model_file):
     with serve({CHAT: model_file(CHAT)}) as ending:
         stream = open_stream(ending, 60)
