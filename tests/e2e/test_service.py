@@ -394,7 +394,7 @@ def test_vanished_clients_free_their_places(service):
     connections = [open_stream(service, 4000) for _ in range(8)]
     for connection in connections:
         assert connection.recv(100).startswith(b"HTTP/1.1 200")
-    assert service.metric("hanlin_requests_running") == 8
+    service.wait_for_metric("hanlin_requests_running", 8)  # a head may also come with a keep-alive, before its request runs
     for connection in connections:
         connection.close()
     service.wait_for_metric("hanlin_requests_running", 0)
@@ -412,7 +412,7 @@ def test_memory_returns_to_its_level(service):
     load(2)  # buffers, threads' stacks and touched cache pages are there from now on
     before = service.resident_bytes()
     load(20)
-    assert service.resident_bytes() < before + (48 << 20)
+    assert service.resident_bytes() < before + (24 << 20)
 
 
 def test_log_settings_hold(serve, model_file):
