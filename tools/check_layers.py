@@ -18,7 +18,7 @@ TABLE = {
     "backend": ["quant", "kernels"],
     "ops": ["backend"],
     "text": ["base", "formats"],
-    "text/chat_template": ["base"],
+    "text/chat_template": ["text"],
     "model": ["ops", "formats"],
     "model/convert": ["model", "quant", "text"],
     "api": ["base"],

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "app/command.h"
+#include "base/log.h"
 
 namespace hanlin::app {
 namespace {
@@ -41,7 +42,7 @@ Status take_values(const std::vector<Parsed>& parsed) {
     if (negated) {
       HANLIN_TRY(field->set_text("false", Source::kFlag, "--no-" + origin.substr(2)));
     } else if (field->is_list()) {
-      HANLIN_TRY(field->set_list(option->results(), Source::kFlag, origin));
+      HANLIN_TRY(field->set_texts(option->results(), Source::kFlag, origin));
     } else {
       HANLIN_TRY(field->set_text(option->results().back(), Source::kFlag, origin));
     }
@@ -76,6 +77,12 @@ void register_command(CLI::App& root, Command& command, LoadedConfig& config, Re
 int usage_error(const std::string& message, const std::string& command) {
   fmt::print(stderr, "hanlin: {}\nTry: hanlin {}--help\n", message, command.empty() ? "" : command + " ");
   return 2;
+}
+
+void apply_log_settings(const Config& config) {
+  LogLevel level = LogLevel::kInfo;
+  parse_log_level(config.log_level, &level);  // the list of settings holds only names it knows
+  configure_logging(level, config.log_format == "json" ? LogFormat::kJson : LogFormat::kText);
 }
 
 // "--prot" → "--port", among the flags of one command.
@@ -157,6 +164,7 @@ int run_cli(std::vector<Command> commands, int argc, const char* const* argv) {
   if (status.ok()) status = take_values(command->settings);
   if (!status.ok()) return usage_error(status.error().message, name);
 
+  apply_log_settings(config.values);
   status = command->command->run(config);
   if (status.ok()) return 0;
   fmt::print(stderr, "hanlin {}: {}\n", name, status.error().message);

@@ -48,7 +48,7 @@ class Chat {
     while (true) {
       std::string line;
       if (!read_line(terminal, line)) break;
-      if (line.empty()) continue;
+      if (line.find_first_not_of(" \t") == std::string::npos) continue;
       if (line[0] == '/') {
         if (!command(line)) break;
         continue;

@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include "app/commands.h"
 #include "app/wire.h"
@@ -8,7 +9,13 @@
 namespace hanlin::app {
 namespace {
 
+// glibc raises the size from which it maps blocks of their own with every large block that is freed. After a few large
+// requests such blocks come from the threads' heaps, which are hardly ever returned: hundreds of megabytes stay. A fixed
+// size lets memory return to its level.
+void return_large_blocks() { mallopt(M_MMAP_THRESHOLD, 1 << 20); }
+
 Status serve(LoadedConfig& loaded) {
+  return_large_blocks();
   const Config& config = loaded.values;
   HANLIN_ASSIGN(const std::vector<ModelChoice> choices, choose_models(config, kDefaultModels));
   HANLIN_ASSIGN(RunningModels running, start_models(config, choices));

@@ -53,7 +53,7 @@ std::vector<std::string> tool_formats() {
 
 FieldSet config_fields(Config& c) {
   FieldSet f;
-  f.add("model", &c.model, "Model to load: a name, a path or ALIAS=name-or-path; repeat for several").section("Models");
+  f.add("model", &c.model, "Model to load: a name, a path or ALIAS=name-or-path; repeat for several").whole_items().section("Models");
   f.add("activations", &c.activations, "Precision between layers: auto is the fastest that is safe, f32 reproduces references").choices({"auto", "f32"}).section("Models");
   f.add("weights", &c.weights, "Float matrices: stored keeps them as the file has them, q8_0 rounds them to int8 with a scale for 32 at load, which is smaller and faster").choices({"stored", "q8_0"}).section("Models");
   f.add("kv_type", &c.kv_type, "Type of the attention cache: f16 halves its memory").choices({"f16", "f32"}).section("Models");
@@ -72,8 +72,8 @@ FieldSet config_fields(Config& c) {
   f.add("host", &c.host, "Address to listen on; 0.0.0.0 lets other machines in").section("Service");
   f.add("port", &c.port, "Port to listen on; 0: any free one").range(0, 65535).section("Service");
   f.add("io_threads", &c.io_threads, "Threads that talk to clients").range(1, 256).section("Service");
-  f.add("api_keys", &c.api_keys, "Keys of which clients must send one; none: no key is asked for").secret().section("Service");
-  f.add("cors_origins", &c.cors_origins, "Web origins that may call the service; * for any").section("Service");
+  f.add("api_keys", &c.api_keys, "Keys of which clients must send one, with commas between; none: no key is asked for").secret().section("Service");
+  f.add("cors_origins", &c.cors_origins, "Web origins that may call the service, with commas between; * for any").section("Service");
   f.add("max_body", &c.max_body, "Largest request body; larger ones are answered with 413").bytes().range(1024, 0x1p40).section("Service");
   f.add("max_connections", &c.max_connections, "Open connections at most").range(1, 1 << 20).section("Service");
   f.add("request_timeout_s", &c.request_timeout_s, "Seconds one request may take").range(0.1, 86400).section("Service");

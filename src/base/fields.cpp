@@ -87,6 +87,11 @@ Field& Field::bytes() {
   return *this;
 }
 
+Field& Field::whole_items() {
+  whole_items_ = true;
+  return *this;
+}
+
 Field& Field::section(std::string section) {
   section_ = std::move(section);
   return *this;
@@ -166,11 +171,20 @@ Status Field::store_string(std::string value, Source source, std::string origin)
   return {};
 }
 
-Status Field::set_list(std::vector<std::string> values, Source source, std::string origin) {
+Status Field::store_list(std::vector<std::string> values, Source source, std::string origin) {
   if (!is_list()) return mismatch("a list", origin);
   **std::get_if<std::vector<std::string>*>(&storage_) = std::move(values);
   came_from(source, std::move(origin));
   return {};
+}
+
+Status Field::set_texts(const std::vector<std::string>& texts, Source source, std::string origin) {
+  if (whole_items_) return store_list(texts, source, std::move(origin));
+  std::vector<std::string> items;
+  for (const std::string& text : texts) {
+    for (std::string& item : split_commas(text)) items.push_back(std::move(item));
+  }
+  return store_list(std::move(items), source, std::move(origin));
 }
 
 Status Field::set_text(std::string_view text, Source source, std::string origin) {
@@ -182,7 +196,7 @@ Status Field::set_text(std::string_view text, Source source, std::string origin)
     came_from(source, std::move(origin));
     return {};
   }
-  if (is_list()) return set_list(split_commas(text), source, std::move(origin));
+  if (is_list()) return store_list(split_commas(text), source, std::move(origin));
   if (std::holds_alternative<std::string*>(storage_)) return store_string(std::string(text), source, std::move(origin));
   if (bytes_) {
     const auto n_bytes = parse_bytes(text);
@@ -209,7 +223,7 @@ Status Field::set_json(const Json& value, Source source, std::string origin) {
       if (!item.is_string()) return mismatch(got, origin);
       values.push_back(item.get<std::string>());
     }
-    return set_list(std::move(values), source, std::move(origin));
+    return store_list(std::move(values), source, std::move(origin));
   }
   if (std::holds_alternative<std::string*>(storage_)) {
     if (!value.is_string()) return mismatch(got, origin);

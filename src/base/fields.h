@@ -40,6 +40,8 @@ class Field {
   Field& choices(std::vector<std::string> choices);
   // An integer that counts bytes: "512MiB", "4G" (powers of 1024) and plain numbers are read.
   Field& bytes();
+  // A list whose items may hold commas, such as paths: every flag brings one item. (Only a variable is split at commas.)
+  Field& whole_items();
   // Heading under which help and tables show it.
   Field& section(std::string section);
   // Shown as "***" wherever settings are printed.
@@ -63,13 +65,15 @@ class Field {
   // text or an array of strings. kInvalidArgument: "<origin>: expected …, got …"; the value stays as it was.
   Status set_text(std::string_view text, Source source, std::string origin);
   Status set_json(const Json& value, Source source, std::string origin);
-  Status set_list(std::vector<std::string> values, Source source, std::string origin);
+  // A list from the texts of a repeated flag, each of which may hold several items (see whole_items).
+  Status set_texts(const std::vector<std::string>& texts, Source source, std::string origin);
 
   std::string text() const;  // the value as set_text reads it
   Json json() const;
 
  private:
   Status store_number(double value, const std::string& got, Source source, std::string origin);
+  Status store_list(std::vector<std::string> values, Source source, std::string origin);
   Status store_string(std::string value, Source source, std::string origin);
   Status mismatch(std::string_view got, const std::string& origin) const;
   void came_from(Source source, std::string origin);
@@ -78,7 +82,7 @@ class Field {
   Storage storage_;
   std::vector<std::string> choices_;
   double min_ = -std::numeric_limits<double>::infinity(), max_ = std::numeric_limits<double>::infinity();
-  bool bytes_ = false, secret_ = false;
+  bool bytes_ = false, secret_ = false, whole_items_ = false;
   Source source_ = Source::kDefault;
 };
 

@@ -48,6 +48,17 @@ TEST(Fields, SetsEveryTypeFromText) {
   EXPECT_EQ(settings.model, (std::vector<std::string>{"a", "b=c"}));
 }
 
+TEST(Fields, FlagsOfAListMayHoldSeveralItemsUnlessItemsAreWhole) {
+  std::vector<std::string> keys, models;
+  FieldSet fields;
+  fields.add("keys", &keys, "Keys");
+  fields.add("model", &models, "Models").whole_items();
+  EXPECT_EQ(error_of(fields.find("keys")->set_texts({"a,b", "c"}, Source::kFlag, "--keys")), "");
+  EXPECT_EQ(error_of(fields.find("model")->set_texts({"a,b.gguf", "c"}, Source::kFlag, "--model")), "");
+  EXPECT_EQ(keys, (std::vector<std::string>{"a", "b", "c"}));
+  EXPECT_EQ(models, (std::vector<std::string>{"a,b.gguf", "c"}));
+}
+
 TEST(Fields, RefusesWhatDoesNotFitAndKeepsTheValue) {
   Settings settings;
   FieldSet fields = describe(settings);

@@ -7,6 +7,8 @@
 #include <ctime>
 #include <numeric>
 
+#include "tensor/unit_length.h"
+
 namespace hanlin::engine {
 namespace {
 
@@ -18,15 +20,6 @@ float cosine(const std::vector<float>& a, const std::vector<float>& b) {
     bb += static_cast<double>(b[i]) * b[i];
   }
   return static_cast<float>(dot / std::max(std::sqrt(aa * bb), 1e-24));
-}
-
-// Keeps the first `n` values and gives them unit length again (Kusupati et al. 2022, "Matryoshka Representation Learning").
-void shorten(std::vector<float>& vector, int64_t n) {
-  vector.resize(static_cast<size_t>(n));
-  double squares = 0;
-  for (float value : vector) squares += static_cast<double>(value) * value;
-  const auto scale = static_cast<float>(1.0 / std::max(std::sqrt(squares), 1e-12));
-  for (float& value : vector) value *= scale;
 }
 
 }  // namespace
@@ -112,7 +105,11 @@ Result<api::EmbedResult> LocalEncoder::embed(const api::EmbedRequest& request) {
       inputs, [&](TensorView hidden) { return encoder_->pool(hidden, pooling, spec.normalise_embedding); },
       [&](size_t text, const float* row, int64_t n) { result.vectors[text].assign(row, row + n); });
   if (request.dimensions > 0 && request.dimensions < info_.dimensions) {
-    for (auto& vector : result.vectors) shorten(vector, request.dimensions);
+    // Kusupati et al. 2022, "Matryoshka Representation Learning": the first values, with unit length again.
+    for (auto& vector : result.vectors) {
+      vector.resize(static_cast<size_t>(request.dimensions));
+      to_unit_length(vector);
+    }
   }
   return result;
 }

@@ -4,13 +4,15 @@
 #include <cmath>
 #include <limits>
 
+#include "engine/exp_moments.h"
+
 namespace hanlin::engine {
 namespace {
 
 constexpr int64_t kChunk = 1024;  // tokens whose probabilities are summed together when nothing is filtered
 constexpr int kMostByHeap = 256;  // the best so many are found in one pass with a small heap
 // How far below the largest logit candidates are looked for: first, up to, and without a limit.
-constexpr float kFirstReach = 8, kLastReach = 512, kNoReach = std::numeric_limits<float>::infinity();
+constexpr float kFirstReach = 8, kFirstTypicalReach = 2, kLastReach = 512, kNoReach = std::numeric_limits<float>::infinity();
 
 uint64_t choice_seed(uint64_t seed, int choice_idx) {
   Rng rng(seed);
@@ -24,7 +26,6 @@ int32_t find_first(std::span<const float> row, float value) {
   const auto it = std::find(row.begin(), row.end(), value);
   return it == row.end() ? -1 : static_cast<int32_t>(it - row.begin());
 }
-
 
 }  // namespace
 
@@ -72,8 +73,12 @@ int32_t Sampler::sample(std::span<const float> logits, SamplingState& state) {
   if (!filters) return sample_unfiltered(row, max, params.temperature, u);
 
   if (params.top_k > 0 || params.typical_p < 1) {
-    gather_best(row, max, params.top_k);
-    if (params.typical_p < 1) keep_typical(params.typical_p);
+    if (params.top_k > 0) {
+      gather_best(row, max, params.top_k);
+      if (params.typical_p < 1) filter_typical(max, params.typical_p);
+    } else if (!gather_typical(row, max, params.typical_p)) {
+      return -1;
+    }
     if (params.top_p < 1) keep_top_p(params.top_p, mass_of_candidates(max), max);
   } else if (params.top_p < 1) {
     if (!gather_top_p(row, max, params.top_p)) return -1;
@@ -122,15 +127,14 @@ void Sampler::gather_above(std::span<const float> logits, float least) {
   }
 }
 
-// The top k, or all for k = 0.
 void Sampler::gather_best(std::span<const float> logits, float max, int top_k) {
-  if (top_k > 0 && top_k <= kMostByHeap) {
+  if (top_k <= kMostByHeap) {
     select_top(logits, top_k, best_);
     candidates_.clear();
     for (int32_t id : best_) candidates_.push_back({logits[static_cast<size_t>(id)], id, 0});
     return;
   }
-  const size_t k = top_k > 0 ? std::min(static_cast<size_t>(top_k), logits.size()) : logits.size();
+  const size_t k = std::min(static_cast<size_t>(top_k), logits.size());
   // Few logits lie near the largest: look there first, so that the selection has little to do.
   float reach = k < logits.size() ? kFirstReach : kNoReach;
   for (gather_above(logits, max - reach); candidates_.size() < k && reach < kNoReach; gather_above(logits, max - reach)) {
@@ -163,24 +167,46 @@ void Sampler::keep_top_p(float top_p, double total, float max) {
   keep_smallest_set(ranks_before, [max](const Candidate& c) { return weight(c, max); }, top_p * total);
 }
 
-// Keeps tokens whose surprise is nearest to the entropy, until they hold `mass` of the distribution.
-void Sampler::keep_typical(float mass) {
-  const float max = std::max_element(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) {
-                      return a.logit < b.logit;
-                    })->logit;
-  const double total = mass_of_candidates(max);
-  const double log_total = std::log(total);
-  double entropy = 0;
-  for (const Candidate& c : candidates_) {
-    const double p = weight(c, max) / total;
-    if (p > 0) entropy -= p * (static_cast<double>(c.logit) - max - log_total);
-  }
-  for (Candidate& c : candidates_) {
-    const double surprise = log_total - (static_cast<double>(c.logit) - max);
-    c.key = static_cast<float>(std::abs(surprise - entropy));
-  }
+// The typical tokens: those whose surprise, -log p, is nearest to the entropy, until they hold `mass` of the distribution.
+// Of the distribution over `logits` this says which logit has the entropy as its surprise, and the sum of exp(logit - max).
+Sampler::Typical Sampler::find_typical(std::span<const float> logits, float max) {
+  const ExpMoments moments = exp_moments(logits, max);
+  return {max + moments.dot / moments.sum, moments.sum};
+}
+
+void Sampler::set_typical_keys(const Typical& typical) {
+  for (Candidate& c : candidates_) c.key = static_cast<float>(std::abs(c.logit - typical.logit));
+}
+
+void Sampler::keep_typical(const Typical& typical, float mass, float max) {
   const auto less = [](const Candidate& a, const Candidate& b) { return a.key < b.key || (a.key == b.key && a.id < b.id); };
-  keep_smallest_set(less, [max](const Candidate& c) { return weight(c, max); }, mass * total);
+  keep_smallest_set(less, [max](const Candidate& c) { return weight(c, max); }, mass * typical.total);
+}
+
+// Looks near the typical logit first; few tokens are needed.
+bool Sampler::gather_typical(std::span<const float> logits, float max, float mass) {
+  const Typical typical = find_typical(logits, max);
+  if (!std::isfinite(typical.total)) return false;
+  for (float reach = kFirstTypicalReach;; reach = reach < kLastReach ? reach * 2 : kNoReach) {
+    candidates_.clear();
+    for (size_t i = 0; i < logits.size(); ++i) {
+      if (std::abs(logits[i] - typical.logit) <= reach) candidates_.push_back({logits[i], static_cast<int32_t>(i), 0});
+    }
+    if (reach == kNoReach || mass_of_candidates(max) >= mass * typical.total) break;
+  }
+  set_typical_keys(typical);
+  keep_typical(typical, mass, max);
+  return true;
+}
+
+// The same among the candidates.
+void Sampler::filter_typical(float max, float mass) {
+  std::vector<float>& logits = candidate_logits_;
+  logits.clear();
+  for (const Candidate& c : candidates_) logits.push_back(c.logit);
+  const Typical typical = find_typical(logits, max);
+  set_typical_keys(typical);
+  keep_typical(typical, mass, max);
 }
 
 // Keeps the first candidates in the order of `less` whose weights reach `mass`, at least one. Sorts only as far as needed.

@@ -51,7 +51,15 @@ class Sampler {
   void gather_above(std::span<const float> logits, float least);
   void gather_best(std::span<const float> logits, float max, int top_k);
   bool gather_top_p(std::span<const float> logits, float max, float top_p);
-  void keep_typical(float mass);
+  struct Typical {
+    double logit;  // the one whose surprise is the entropy
+    double total;  // sum of exp(logit - max)
+  };
+  static Typical find_typical(std::span<const float> logits, float max);
+  void set_typical_keys(const Typical& typical);
+  void keep_typical(const Typical& typical, float mass, float max);
+  bool gather_typical(std::span<const float> logits, float max, float mass);
+  void filter_typical(float max, float mass);
   void keep_top_p(float top_p, double total, float max);
   template <typename Less, typename Weight>
   void keep_smallest_set(const Less& less, const Weight& weight, double mass);
@@ -64,6 +72,7 @@ class Sampler {
   std::vector<float> row_;              // [V]
   std::vector<double> chunk_sums_;      // [V / kChunk]
   std::vector<int32_t> best_;           // of select_top
+  std::vector<float> candidate_logits_;
   std::vector<Candidate> candidates_;   // what the filters have left
 };
 

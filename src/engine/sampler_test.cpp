@@ -2,10 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
 
+#include "engine/exp_moments.h"
 #include "engine/test_kernels.h"
 
 namespace hanlin::engine {
@@ -132,6 +134,38 @@ TEST(Sampler, EachFilterAgreesWithSortingEverything) {
     expect_distribution(logits, {.temperature = 1.5f, .top_k = 20, .top_p = 0.8f, .min_p = 0.02f, .typical_p = 0.95f}, seed);
     expect_distribution(logits, {.temperature = 0.8f, .top_p = 0.9f, .min_p = 0.1f}, seed);
   }
+}
+
+TEST(ExpMoments, AgreeWithTheLibrary) {
+  for (size_t n : {0u, 1u, 7u, 8u, 9u, 1000u}) {
+    std::vector<float> x = random_logits(n, n, 30);
+    const float max = n > 0 ? *std::max_element(x.begin(), x.end()) : 0;
+    double sum = 0, dot = 0;
+    for (float v : x) {
+      const double d = static_cast<double>(v) - max;
+      sum += std::exp(d);
+      dot += std::exp(d) * d;
+    }
+    const ExpMoments moments = exp_moments(x, max);
+    EXPECT_NEAR(moments.sum, sum, 1e-13 * sum) << n;
+    EXPECT_NEAR(moments.dot, dot, 1e-13 * std::abs(dot)) << n;
+  }
+  const std::vector<float> masked = {0, -INFINITY, -1e30f, -5000};
+  EXPECT_DOUBLE_EQ(exp_moments(masked, 0).sum, 1);
+  EXPECT_NEAR(exp_moments(masked, 0).dot, 0, 1e-290);
+  EXPECT_TRUE(std::isnan(exp_moments(std::vector<float>{0, NAN}, 0).sum));
+}
+
+TEST(Sampler, TypicalTokensOfALargeVocabulary) {
+  // Flat but for one likely token: the typical ones are far from it, and all of them are needed.
+  std::vector<float> logits(3000, 0.0f);
+  logits[77] = 3;
+  expect_distribution(logits, {.typical_p = 0.999f}, 1);
+  expect_distribution(logits, {.typical_p = 0.5f}, 2);
+  logits.assign(3000, -INFINITY);
+  logits[5] = 1;
+  logits[6] = 0;
+  expect_distribution(logits, {.typical_p = 0.95f}, 3);
 }
 
 TEST(Sampler, KeepsTheLowerIdsOfEqualLogitsAtTheBorderOfTopK) {

@@ -124,6 +124,15 @@ TEST_F(ErrorsTest, EveryBadBodyIsNamed) {
   EXPECT_EQ(generator_->counts().n_submitted, 0);
 }
 
+TEST_F(ErrorsTest, MessagesNameTheFieldOnce) {
+  start();
+  const auto message = [this](const char* path, const std::string& body) { return parse(post(path, body))["error"]["message"].get<std::string>(); };
+  EXPECT_EQ(message("/v1/completions", R"({"prompt":[-1]})"), "prompt: expected token ids, whole numbers of at least 0, got the number -1");
+  EXPECT_EQ(message("/v1/embeddings", R"({"input":[1,"a"]})"), "input: expected token ids, whole numbers of at least 0, got the string \"a\"");
+  EXPECT_EQ(message("/v1/completions", R"({"prompt":"a","stream":true,"stream_options":{"include_usage":1}})"),
+            "stream_options.include_usage: expected true or false, got the number 1");
+}
+
 TEST_F(ErrorsTest, UnknownModelHasOpenAisCode) {
   start();
   const Json error = parse(post("/v1/chat/completions", "{" + kMessages + R"(,"model":"nobody"})"))["error"];

@@ -71,6 +71,17 @@ TEST_F(HttpTest, EveryTruncationOfARequestIsSurvived) {
   EXPECT_EQ(client.read_response().status, 200);
 }
 
+TEST_F(HttpTest, AClientThatStopsSendingInTheMiddleIsTold) {
+  start();
+  Client client(port());
+  client.send("POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{");
+  client.shutdown_send();
+  const ClientResponse response = client.read_response();
+  EXPECT_EQ(response.status, 400);
+  EXPECT_EQ(parse(response)["error"]["code"], "malformed_http");
+  EXPECT_TRUE(client.at_end());
+}
+
 TEST_F(HttpTest, HugeBodiesAreRefusedWhileTheyAreSent) {
   start();
   const std::string chunk(1 << 20, 'x');

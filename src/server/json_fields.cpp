@@ -51,6 +51,10 @@ void JsonFields::fail(const std::string& name, const std::string& message, Code 
   if (!error_) error_ = Error{code, prefix_ + name + ": " + message, prefix_ + name};
 }
 
+void JsonFields::fail(Error error) {
+  if (!error_) error_ = std::move(error);
+}
+
 Status JsonFields::status() const { return error_ ? Status(*error_) : Status(); }
 
 std::string JsonFields::text(const char* name, std::string fallback) {
@@ -137,7 +141,7 @@ std::vector<int32_t> JsonFields::token_ids(const char* name, size_t max_items) {
   if (!value) return {};
   Result<std::vector<int32_t>> ids = parse_token_ids(*value, prefix_ + name, max_items);
   if (ids.ok()) return std::move(ids).value();
-  if (!error_) error_ = ids.error();
+  fail(ids.error());
   return {};
 }
 

@@ -34,6 +34,8 @@ class JsonFields {
   std::vector<int32_t> token_ids(const char* name, size_t max_items);
 
   void fail(const std::string& name, const std::string& message, Code code = Code::kInvalidArgument);
+  // Keeps the mistake that another reader found, message and all.
+  void fail(Error error);
   bool ok() const { return !error_; }
   Status status() const;
 

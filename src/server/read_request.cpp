@@ -45,7 +45,10 @@ ReadResult read_failure(const boost::system::error_code& error, const Connection
   if (error == http::error::body_limit) {
     return refused(413, fmt::format("body: expected at most {} bytes", options.max_body_bytes), "body_too_large");
   }
-  if (error == http::error::end_of_stream || error == http::error::partial_message) return {};
+  if (error == http::error::end_of_stream) return {};
+  if (error == http::error::partial_message) {  // the client has stopped sending; it may still listen
+    return refused(400, "request: expected it whole, got an end in the middle", "malformed_http");
+  }
   if (error.category() == make_error_code(http::error::bad_method).category()) {
     return refused(400, "request: malformed HTTP: " + error.message(), "malformed_http");
   }

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <cstring>
+#include <unordered_set>
 
 #include "text/bpe.h"
 #include "text/tokenizer_parts.h"
@@ -79,6 +80,8 @@ class ProtoReader {
   std::string_view bytes_;
   bool bad_ = false;
 };
+
+constexpr int64_t kMaxHoles = 1 << 18;  // between the ids of added tokens: more would exhaust memory
 
 struct Spec {
   std::vector<Vocabulary::Token> tokens;
@@ -179,14 +182,37 @@ Status add_normalizer_steps(const Spec& spec, TokenizerParts& parts) {
   return {};
 }
 
+// Puts the added tokens at their ids, over what the file has there. Unknown and byte pieces keep their kind: the model
+// needs them.
+Status place_added_tokens(const std::vector<AddedToken>& more, Spec& spec) {
+  const auto limit = static_cast<int64_t>(spec.tokens.size() + more.size()) + kMaxHoles;
+  for (const AddedToken& token : more) {
+    if (token.id < 0 || token.id >= limit) {
+      return Error{Code::kCorrupt, fmt::format("added token '{}': expected an id from 0 to {}, got {}", token.content, limit - 1, token.id)};
+    }
+    const auto at = static_cast<size_t>(token.id);
+    if (at >= spec.tokens.size()) {
+      spec.tokens.resize(at + 1, {"", TokenKind::kUnused});
+      spec.scores.resize(at + 1, 0.0f);
+    }
+    Vocabulary::Token& piece = spec.tokens[at];
+    if (piece.kind == TokenKind::kUnknown || piece.kind == TokenKind::kByte) continue;
+    piece = {token.content, token.special ? TokenKind::kControl : TokenKind::kUserDefined};
+  }
+  return {};
+}
+
 }  // namespace
 
-Result<TokenizerParts> parse_sentencepiece_model(std::string_view protobuf) {
+Result<TokenizerParts> parse_sentencepiece_model(std::string_view protobuf, const std::vector<AddedToken>& more) {
   HANLIN_ASSIGN(Spec spec, read_spec(protobuf));
+  HANLIN_TRY(place_added_tokens(more, spec));
   TokenizerParts parts;
   auto vocabulary = std::make_shared<Vocabulary>(Vocabulary::build(spec.tokens));
   std::vector<std::string> bytes;
-  std::vector<AddedToken> control, user_defined;
+  std::vector<AddedToken> before = more, user_defined;  // looked for before and after normalisation
+  std::unordered_set<int32_t> added_ids;
+  for (const AddedToken& token : more) added_ids.insert(token.id);
   ByteFallback fallback;
   for (size_t i = 0; i < spec.tokens.size(); ++i) {
     const auto& [text, kind] = spec.tokens[i];
@@ -194,11 +220,12 @@ Result<TokenizerParts> parse_sentencepiece_model(std::string_view protobuf) {
     AddedToken token;
     token.id = static_cast<int32_t>(i);
     token.content = text;
+    if (added_ids.contains(token.id) && kind != TokenKind::kByte) continue;
     if (kind == TokenKind::kControl || kind == TokenKind::kUnknown) {
       token.special = true;
-      control.push_back(std::move(token));
+      before.push_back(std::move(token));
     } else if (kind == TokenKind::kUserDefined) {
-      user_defined.push_back(std::move(token));  // looked for after normalisation, like SentencePiece's prefix matcher
+      user_defined.push_back(std::move(token));  // like SentencePiece's prefix matcher
     } else if (const auto byte = kind == TokenKind::kByte ? parse_byte_token(text) : std::nullopt) {
       if (fallback.byte_ids.empty()) fallback.byte_ids.assign(256, -1);
       fallback.byte_ids[*byte] = static_cast<int32_t>(i);
@@ -213,7 +240,7 @@ Result<TokenizerParts> parse_sentencepiece_model(std::string_view protobuf) {
   parts.eos = id_of(spec.eos_id);
   parts.pad = id_of(spec.pad_id);
   parts.vocabulary = vocabulary;
-  HANLIN_ASSIGN(parts.added, AddedTokens::build(std::move(control)));
+  HANLIN_ASSIGN(parts.added, AddedTokens::build(std::move(before)));
   HANLIN_ASSIGN(parts.added_normalized, AddedTokens::build(std::move(user_defined)));
   HANLIN_TRY(add_normalizer_steps(spec, parts));
   fallback.unk_id = parts.unk.value_or(-1);

@@ -3,6 +3,7 @@
 #include "base/mmap_file.h"
 #include "formats/gguf.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer_files.h"
 #include "text/tokenizer_json_parts.h"
 #include "text/tokenizer_parts.h"
 
@@ -20,13 +21,17 @@ bool wants_lower_case(const std::string& directory) {
 
 Result<TokenizerParts> load_directory(const std::string& directory) {
   const auto file = [&directory](const char* name) { return directory + "/" + name; };
-  Result<TokenizerParts> parts = Error{Code::kNotFound, directory + ": expected tokenizer.json, tokenizer.model or vocab.txt, found none"};
+  Result<TokenizerParts> parts = Error{Code::kNotFound, directory + ": expected tokenizer.json, tokenizer.model, vocab.json with merges.txt or vocab.txt, found none"};
   if (fs::exists(file("tokenizer.json"))) {
     HANLIN_ASSIGN(const std::string text, read_file(file("tokenizer.json")));
     parts = parse_tokenizer_json(text);
   } else if (fs::exists(file("tokenizer.model"))) {
     HANLIN_ASSIGN(const std::string bytes, read_file(file("tokenizer.model")));
-    parts = parse_sentencepiece_model(bytes);
+    HANLIN_ASSIGN(const std::vector<AddedToken> added, read_added_token_files(directory));
+    parts = parse_sentencepiece_model(bytes, added);
+  } else if (fs::exists(file("vocab.json")) || fs::exists(file("merges.txt"))) {
+    HANLIN_ASSIGN(const std::string text, bpe_files_as_tokenizer_json(directory));
+    parts = parse_tokenizer_json(text);
   } else if (fs::exists(file("vocab.txt"))) {
     HANLIN_ASSIGN(const std::string text, read_file(file("vocab.txt")));
     parts = parse_wordpiece_vocab(text, wants_lower_case(directory));

@@ -8,28 +8,12 @@
 namespace hanlin {
 namespace {
 
-// The file as a JSON object; null if it does not exist.
-Result<FastJson> read_object(const std::string& path) {
-  if (!std::filesystem::exists(path)) return FastJson();
-  HANLIN_ASSIGN(const std::string text, read_file(path, size_t{64} << 20));
-  FastJson json = FastJson::parse(text.begin(), text.end(), nullptr, false);
-  if (json.is_discarded() || !json.is_object()) return Error{Code::kCorrupt, path + ": expected a JSON object, got something else"};
-  return json;
-}
-
-// "bos_token": "<s>" or {"content": "<s>", …}.
-std::string token_name(const FastJson& config, const char* key) {
-  const FastJson* value = json_find(config, key);
-  if (value == nullptr) return {};
-  return value->is_string() ? value->get<std::string>() : json_string(*value, "content");
-}
-
 void read_special_tokens(const FastJson& config, TokenizerParts& parts) {
   const std::pair<const char*, std::optional<int32_t>*> names[] = {
       {"bos_token", &parts.bos}, {"eos_token", &parts.eos}, {"pad_token", &parts.pad}, {"unk_token", &parts.unk},
       {"cls_token", &parts.cls}, {"sep_token", &parts.sep}, {"mask_token", &parts.mask}};
   for (const auto& [key, slot] : names) {
-    const std::string name = token_name(config, key);
+    const std::string name = special_token_name(config, key);
     const int32_t id = name.empty() ? -1 : parts.vocabulary->find(name);
     if (id >= 0) *slot = id;
   }
@@ -84,11 +68,25 @@ void read_generation_ends(const FastJson& config, TokenizerParts& parts) {
 
 }  // namespace
 
+Result<FastJson> read_json_object(const std::string& path) {
+  if (!std::filesystem::exists(path)) return FastJson::object();
+  HANLIN_ASSIGN(const std::string text, read_file(path, size_t{64} << 20));
+  FastJson json = FastJson::parse(text.begin(), text.end(), nullptr, false);
+  if (json.is_discarded() || !json.is_object()) return Error{Code::kCorrupt, path + ": expected a JSON object, got something else"};
+  return json;
+}
+
+std::string special_token_name(const FastJson& config, const char* key) {
+  const FastJson* value = json_find(config, key);
+  if (value == nullptr) return {};
+  return value->is_string() ? value->get<std::string>() : json_string(*value, "content");
+}
+
 Status apply_tokenizer_config(const std::string& directory, TokenizerParts& parts) {
   const std::string prefix = directory + "/";
-  HANLIN_ASSIGN(const FastJson map, read_object(prefix + "special_tokens_map.json"));
+  HANLIN_ASSIGN(const FastJson map, read_json_object(prefix + "special_tokens_map.json"));
   read_special_tokens(map, parts);
-  HANLIN_ASSIGN(const FastJson config, read_object(prefix + "tokenizer_config.json"));
+  HANLIN_ASSIGN(const FastJson config, read_json_object(prefix + "tokenizer_config.json"));
   read_special_tokens(config, parts);
   apply_add_tokens(config, parts);
   const FastJson* length = json_find(config, "model_max_length");
@@ -101,7 +99,7 @@ Status apply_tokenizer_config(const std::string& directory, TokenizerParts& part
   if (std::filesystem::exists(jinja)) {
     HANLIN_ASSIGN(parts.chat_template, read_file(jinja, size_t{16} << 20));
   }
-  HANLIN_ASSIGN(const FastJson generation, read_object(prefix + "generation_config.json"));
+  HANLIN_ASSIGN(const FastJson generation, read_json_object(prefix + "generation_config.json"));
   read_generation_ends(generation, parts);
   return {};
 }

@@ -18,6 +18,11 @@ Status read_post_processor(const FastJson& section, TokenizerParts& parts);
 // Decoding rules that concern the start of a text; also says whether the file's decoder speaks of WordPiece.
 void read_decoder(const FastJson& section, TokenizerParts& parts);
 
+// The file as a JSON object; an empty one if it does not exist. Errors: kIo, kCorrupt.
+Result<FastJson> read_json_object(const std::string& path);
+// The text of "bos_token" and its like: "<s>" or {"content": "<s>", …}; empty if absent.
+std::string special_token_name(const FastJson& config, const char* key);
+
 // Helpers: fields with a default, wrong types count as absent.
 std::string json_string(const FastJson& object, const char* key, const std::string& fallback = "");
 bool json_bool(const FastJson& object, const char* key, bool fallback);

@@ -54,7 +54,8 @@ bool is_end_of_generation_name(std::string_view text);
 class GgufFile;
 Result<TokenizerParts> load_gguf_tokenizer(const GgufFile& file);
 Result<TokenizerParts> parse_tokenizer_json(std::string_view json);           // tokenizer.json
-Result<TokenizerParts> parse_sentencepiece_model(std::string_view protobuf);  // tokenizer.model
+// tokenizer.model, and the tokens that were added to it afterwards (see read_added_token_files).
+Result<TokenizerParts> parse_sentencepiece_model(std::string_view protobuf, const std::vector<AddedToken>& more = {});
 Result<TokenizerParts> parse_wordpiece_vocab(std::string_view text, bool lower_case);  // vocab.txt
 // tokenizer_config.json and its companions, for the special tokens, the chat template and the length.
 Status apply_tokenizer_config(const std::string& directory, TokenizerParts& parts);

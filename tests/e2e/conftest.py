@@ -61,9 +61,12 @@ def clean_environment(home):
 
 
 class Service:
-    """A running `hanlin serve`: use as a context manager; leaving it sends SIGTERM and expects exit status 0."""
+    """A running `hanlin serve`: use as a context manager; leaving it sends SIGTERM and expects exit status 0.
 
-    def __init__(self, program, home, models, *flags):
+    models: name → path; empty: the program's default models, which `environment` must let it find.
+    """
+
+    def __init__(self, program, home, models, *flags, environment=None):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -73,7 +76,7 @@ class Service:
         for name, path in models.items():
             command += ["--model", f"{name}={path}"]
         with self.log_path.open("wb") as log:
-            self.process = subprocess.Popen(command, cwd=home, env=clean_environment(home), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(command, cwd=home, env=environment or clean_environment(home), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def __enter__(self):
         deadline = time.monotonic() + 120

@@ -46,6 +46,9 @@ def test_settings_come_from_file_variable_and_flag_in_that_order(run, tmp_path):
     text = run("config", "--model", "a", "--model", "b=c", HANLIN_API_KEYS="sk-1").stdout
     assert re.search(r"^  model +a,b=c +flag --model$", text, re.MULTILINE)
     assert "sk-1" not in text and "***" in text
+    table = json.loads(run("config", "--json", "--cors-origins", "http://a,http://b", "--cors-origins", "http://c", "--model", "a,b.gguf").stdout)
+    assert table["cors_origins"]["value"] == ["http://a", "http://b", "http://c"]  # as in the variable
+    assert table["model"]["value"] == ["a,b.gguf"]  # a path may hold a comma
 
 
 @pytest.mark.parametrize("file, arguments, expected", [

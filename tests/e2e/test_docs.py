@@ -13,11 +13,12 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 
 import numpy
 import pytest
 from safetensors.numpy import save_file
+
+from conftest import Service
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENTS = ["README.md", "docs/API.md", "docs/MODELS.md", "docs/TOOLS.md"]
@@ -40,33 +41,6 @@ def without_settings():
     return {key: value for key, value in os.environ.items() if not key.startswith("HANLIN_") and "proxy" not in key.lower()}
 
 
-class Service:
-    """A running `hanlin serve` with the default models on a port that the system chose."""
-
-    def __init__(self, program, directory):
-        self.log_path = directory / "serve.log"
-        with self.log_path.open("w") as log:
-            self.process = subprocess.Popen([program, "serve", "--port", "0"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=directory,
-                                            env=without_settings())
-        deadline = time.monotonic() + 120
-        while not (ready := re.search(r"ready: .*?http://127\.0\.0\.1:(\d+)/", self.log_path.read_text())):
-            assert self.process.poll() is None and time.monotonic() < deadline, self.story()
-            time.sleep(0.1)
-        self.port = int(ready[1])
-
-    def story(self):
-        state = "runs" if self.process.poll() is None else f"ended with {self.process.returncode}"
-        return f"--- hanlin serve {state}; the end of its log:\n{self.log_path.read_text()[-2000:]}"
-
-    def stop(self):
-        self.process.terminate()
-        try:
-            self.process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
-
-
 @pytest.fixture(scope="module")
 def models_cached(hanlin_bin):
     if os.environ.get("HANLIN_SKIP_LARGE") == "1":
@@ -79,9 +53,9 @@ def models_cached(hanlin_bin):
 
 @pytest.fixture(scope="module")
 def service(models_cached, hanlin_bin, tmp_path_factory):
-    running = Service(hanlin_bin, tmp_path_factory.mktemp("docs-server"))
-    yield running
-    running.stop()
+    """`hanlin serve` as it stands in the documents: the default models from the cache."""
+    with Service(hanlin_bin, tmp_path_factory.mktemp("docs-server"), {}, environment=without_settings()) as running:
+        yield running
 
 
 def write_tiny_llama(directory):
@@ -151,7 +125,7 @@ def test_block_runs(document, language, text, refused, service, workshops, path_
     environment = without_settings() | {"PATH": path_with_tools, "HANLIN_DOCS_CURL": "" if refused else "--fail-with-body"}
     program = ["bash", "-euo", "pipefail", "-c", text] if language == "sh" else [sys.executable, "-c", text]
     result = subprocess.run(program, cwd=workshops[document], env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
-    story = f"{text}\n--- exit status {result.returncode}\n{result.stdout[-4000:]}\n{result.stderr[-4000:]}\n{service.story()}"
+    story = f"{text}\n--- exit status {result.returncode}\n{result.stdout[-4000:]}\n{result.stderr[-4000:]}\nthe end of the log:\n{service.log()}"
     assert service.process.poll() is None, story
     assert result.returncode == 0, story
     if refused:

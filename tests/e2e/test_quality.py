@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import os
+import re
 
 import numpy as np
 import openai
@@ -64,12 +65,18 @@ def hellaswag(service, shared, step):
     reference = json.loads(shared("oracles/real/hellaswag_smollm2.json").read_text())["logprob_sums"][::step]
     items = lines(shared("data/multiple_choice/hellaswag_val_even.jsonl"))[::5][::step]
     assert len(items) == len(reference)
+    for item in items:  # the harness that made the reference cuts remarks in brackets (item 576 has one)
+        item["choices"] = [re.sub(r"\[.*?\]", "", ending) for ending in item["choices"]]
     sums = np.array([ending_logprobs(service, item["query_ctxb_capitalized"], item["choices"]) for item in items])
     return items, sums, np.array(reference)
 
 
 def ascii_differences(items, sums, reference):
-    """|difference of sums| of the endings in ASCII: the reference cut characters such as ½ into other tokens than the model's tokenizer does."""
+    """|difference of sums| of the endings in ASCII: the reference cut ½, ¼ and the like into other tokens than the model's tokenizer does.
+
+    Hugging Face's own Digits(individual_digits=True) + ByteLevel split " ½" as we do, into "Ġ" and "Â½": its digits are \\p{N}. With ids
+    split at [0-9] only, our sums are the reference's there, too (items 763, 830, 883, 952, 974).
+    """
     chosen = [[(item["query_ctxb_capitalized"] + ending).isascii() for ending in item["choices"]] for item in items]
     return np.abs(sums - reference)[np.array(chosen)]
 
@@ -100,6 +107,7 @@ def test_hellaswag(service, shared):
     print(f"HellaSwag, {len(items)} items: acc {100 * acc:.2f} (reference {100 * expected_acc:.2f}), acc_norm {100 * acc_norm:.2f} "
           f"({100 * expected_acc_norm:.2f}), |difference of sums| mean {differences.mean():.4f} largest {differences.max():.4f}, same choice {same:.4f}")
     assert differences.mean() < 0.5  # of about 70
+    assert differences.max() < 4
     assert same >= 0.95
     if FULL:
         assert expected_acc_norm == pytest.approx(0.4090, abs=1e-4)

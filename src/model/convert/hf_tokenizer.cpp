@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "base/json.h"
 #include "base/mmap_file.h"
+#include "text/tokenizer_files.h"
 
 namespace hanlin {
 namespace {
@@ -68,15 +70,11 @@ std::string read_chat_template(const Json& tokenizer_config, const std::string& 
   return "";
 }
 
-// Tokens that only tokenizer_config.json lists (SentencePiece models with tokens added later).
-void read_added_tokens(const Json& tokenizer_config, TokenizerMetadata* out) {
-  const Json* added = member(tokenizer_config, "added_tokens_decoder");
-  if (added == nullptr || !added->is_object()) return;
-  for (const auto& [key, value] : added->items()) {
-    const bool is_id = !key.empty() && key.size() < 8 && std::all_of(key.begin(), key.end(), [](char c) { return c >= '0' && c <= '9'; });
-    const std::string text = token_text(&value);
-    if (!is_id || text.empty()) continue;
-    const auto id = static_cast<size_t>(std::stoul(key));
+// Tokens that stand beside a SentencePiece model. Those past the last row of the embedding are left out.
+void place_added_tokens(const std::vector<AddedToken>& added, size_t n_vocab, TokenizerMetadata* out) {
+  for (const AddedToken& token : added) {
+    const auto id = static_cast<size_t>(token.id);
+    if (id >= n_vocab) continue;
     if (id >= out->tokens.size()) {
       out->tokens.resize(id + 1);
       out->types.resize(id + 1, static_cast<int32_t>(GgufTokenType::kUnused));
@@ -84,11 +82,36 @@ void read_added_tokens(const Json& tokenizer_config, TokenizerMetadata* out) {
     }
     const auto old = static_cast<GgufTokenType>(out->types[id]);
     if (old == GgufTokenType::kUnknown || old == GgufTokenType::kByte) continue;
-    const Json* special = member(value, "special");
-    const bool is_special = special != nullptr && special->is_boolean() && special->get<bool>();
-    out->tokens[id] = text;
-    out->types[id] = static_cast<int32_t>(is_special ? GgufTokenType::kControl : GgufTokenType::kUserDefined);
+    out->tokens[id] = token.content;
+    out->types[id] = static_cast<int32_t>(token.special ? GgufTokenType::kControl : GgufTokenType::kUserDefined);
   }
+}
+
+// The first of the files that the directory has; false if it has none of them.
+Result<bool> read_tokenizer_files(const std::string& directory, size_t n_vocab, TokenizerMetadata* out) {
+  const auto exists = [&](const char* name) {
+    std::error_code ignored;
+    return std::filesystem::exists(directory + "/" + name, ignored);
+  };
+  // tokenizer.model first where there is one: it has the true scores.
+  if (exists("tokenizer.model")) {
+    const std::string path = directory + "/tokenizer.model";
+    HANLIN_ASSIGN(const std::string bytes, read_file(path));
+    if (Status status = parse_tokenizer_model(bytes, out); !status.ok()) return Error(status.error()).with_context(path);
+    HANLIN_ASSIGN(const std::vector<AddedToken> added, read_added_token_files(directory));
+    place_added_tokens(added, n_vocab, out);
+    return true;
+  }
+  std::string text;
+  if (exists("tokenizer.json")) {
+    HANLIN_ASSIGN(text, read_file(directory + "/tokenizer.json"));
+  } else if (exists("vocab.json") || exists("merges.txt")) {
+    HANLIN_ASSIGN(text, bpe_files_as_tokenizer_json(directory));
+  } else {
+    return false;
+  }
+  if (Status status = parse_tokenizer_json(text, out); !status.ok()) return Error(status.error()).with_context(directory + "/tokenizer.json");
+  return true;
 }
 
 // Exactly as many tokens as the embedding has rows; every one with a text of its own.
@@ -109,20 +132,7 @@ void fit_vocabulary(size_t n_vocab, TokenizerMetadata* out) {
 Result<std::optional<TokenizerMetadata>> read_hf_tokenizer(const std::string& directory, const Json& config, int64_t n_vocab) {
   TokenizerMetadata tokenizer;
   HANLIN_ASSIGN(const Json tokenizer_config, read_object(directory + "/tokenizer_config.json"));
-  // tokenizer.model first where there is one: it has the true scores.
-  bool found = false;
-  for (const char* name : {"tokenizer.model", "tokenizer.json"}) {
-    const std::string path = fmt::format("{}/{}", directory, name);
-    auto text = read_file(path);
-    if (!text.ok() && text.error().code == Code::kNotFound) continue;
-    if (!text.ok()) return std::move(text).error();
-    const bool is_model = name == std::string_view("tokenizer.model");
-    Status status = is_model ? parse_tokenizer_model(*text, &tokenizer) : parse_tokenizer_json(*text, &tokenizer);
-    if (!status.ok()) return Error(status.error()).with_context(path);
-    if (is_model) read_added_tokens(tokenizer_config, &tokenizer);
-    found = true;
-    break;
-  }
+  HANLIN_ASSIGN(const bool found, read_tokenizer_files(directory, static_cast<size_t>(n_vocab), &tokenizer));
   if (!found) return std::optional<TokenizerMetadata>();
   read_special(tokenizer_config, config, &tokenizer);
   read_flag(tokenizer_config, "add_bos_token", &tokenizer.add_bos);

@@ -29,7 +29,7 @@ struct TokenizerMetadata {
   std::string chat_template;
 };
 
-// Empty if the directory has neither tokenizer.json nor tokenizer.model. `config` is config.json. The result has exactly
+// Empty if the directory has no tokenizer.model, tokenizer.json or vocab.json with merges.txt. `config` is config.json. The result has exactly
 // n_vocab tokens: holes are filled with unused ones. Errors: kCorrupt, kUnsupported (kinds that GGUF has no name for).
 Result<std::optional<TokenizerMetadata>> read_hf_tokenizer(const std::string& directory, const Json& config, int64_t n_vocab);
 

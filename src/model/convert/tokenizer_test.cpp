@@ -184,7 +184,7 @@ TEST_F(TokenizerFiles, SentencePieceComesFirstAndTakesAddedTokens) {
   store("tokenizer.json", kByteLevel);
   store("tokenizer.model", sample_model());
   store("tokenizer_config.json", R"({"added_tokens_decoder": {"1": {"content": "<s>", "special": true},
-    "5": {"content": "<end_of_turn>", "special": true}, "x": {"content": "bad"}}, "eos_token": "<end_of_turn>"})");
+    "5": {"content": "<end_of_turn>", "special": true}}, "eos_token": "<end_of_turn>"})");
   const auto tokenizer = read("{}", 6);
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
   const TokenizerMetadata& got = **tokenizer;
@@ -194,6 +194,21 @@ TEST_F(TokenizerFiles, SentencePieceComesFirstAndTakesAddedTokens) {
   EXPECT_EQ(got.tokens[4], "[PAD4]");
   EXPECT_EQ(got.special.at("eos"), 5u);
   EXPECT_EQ(got.scores.size(), 6u);
+  store("tokenizer_config.json", R"({"added_tokens_decoder": {"x": {"content": "bad"}}})");
+  EXPECT_EQ(read("{}", 6).error().code, Code::kCorrupt);
+}
+
+TEST_F(TokenizerFiles, VocabularyAndMergesServeToo) {
+  store("vocab.json", R"({"a": 0, "b": 1, "ab": 2})");
+  store("merges.txt", "#version: 0.2\na b\n");
+  store("tokenizer_config.json", R"({"tokenizer_class": "Qwen2Tokenizer", "added_tokens_decoder": {"3": {"content": "<|end|>", "special": true}}})");
+  const auto tokenizer = read("{}", 5);
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.error().message;
+  EXPECT_EQ((*tokenizer)->model, "gpt2");
+  EXPECT_EQ((*tokenizer)->pre, "qwen2");
+  EXPECT_EQ((*tokenizer)->tokens, (std::vector<std::string>{"a", "b", "ab", "<|end|>", "[PAD4]"}));
+  EXPECT_EQ((*tokenizer)->types[3], 3);
+  EXPECT_EQ((*tokenizer)->merges, (std::vector<std::string>{"a b"}));
 }
 
 TEST_F(TokenizerFiles, WhatIsWrittenCanBeRead) {

@@ -179,7 +179,7 @@ std::vector<api::Prompt> read_prompts(JsonFields& fields) {
   const auto add_text = [&](const Json& text) { prompts.push_back(api::TextPrompt{text.get<std::string>(), add_special}); };
   const auto add_ids = [&](const Json& ids) {
     Result<std::vector<int32_t>> parsed = parse_token_ids(ids, "prompt", kMaxPromptTokens);
-    if (!parsed.ok()) return fields.fail("prompt", parsed.error().message);
+    if (!parsed.ok()) return fields.fail(parsed.error());
     if (parsed->empty()) return fields.fail("prompt", "expected at least one token id, got an empty list");
     prompts.push_back(api::TokenPrompt{std::move(parsed).value()});
   };

@@ -18,7 +18,7 @@ void read_inputs(JsonFields& fields, api::EmbedRequest* request) {
   const Json* value = fields.find("input");
   const auto add_ids = [&](const Json& list) {
     Result<std::vector<int32_t>> ids = parse_token_ids(list, "input", kMaxInputTokens);
-    if (!ids.ok()) return fields.fail("input", ids.error().message);
+    if (!ids.ok()) return fields.fail(ids.error());
     if (ids->empty()) return fields.fail("input", "expected at least one token id, got an empty list");
     request->inputs.emplace_back(std::move(ids).value());
   };

@@ -175,7 +175,7 @@ StreamFields read_stream_fields(JsonFields& fields) {
   } else {
     JsonFields inner(*options, "stream_options.");
     result.include_usage = inner.boolean("include_usage", false);
-    if (!inner.ok()) fields.fail("stream_options", inner.status().error().message);
+    if (!inner.ok()) fields.fail(inner.status().error());
   }
   return result;
 }

@@ -1,5 +1,7 @@
-// A stable sort that keeps its head with any comparison: one that throws, or that is no order at all (NaN).
-// std::stable_sort would do, but clang 19 warns about libstdc++ 12's.
+// Why not std::stable_sort: templates compare what they like, and a comparison may throw (values of different kinds, or the
+// budget is used up) or be no order at all (NaN). The library's sort promises nothing for the latter. This one is stable for
+// an order, and for anything else it still ends, reads nothing outside and keeps every item. (clang 19 warns about
+// libstdc++ 12's std::stable_sort besides.)
 #pragma once
 
 #include <algorithm>

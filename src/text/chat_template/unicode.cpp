@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "text/chat_template/unicode_tables.h"
+#include "text/unicode.h"
 
 namespace hanlin::jinja {
 namespace {
@@ -162,14 +163,18 @@ bool is_space(uint32_t c) {
 bool is_line_break(uint32_t c) {
   return (c >= 0x0A && c <= 0x0D) || (c >= 0x1C && c <= 0x1E) || c == 0x85 || c == 0x2028 || c == 0x2029;
 }
-bool is_printable(uint32_t c) { return c < 0x7F ? c >= 0x20 : contains(kPrintableRanges, c); }
-bool is_alphabetic(uint32_t c) { return contains(kAlphabeticRanges, c); }
-bool is_decimal(uint32_t c) { return contains(kDecimalRanges, c); }
+bool is_printable(uint32_t c) {
+  const Category g = category(c);
+  const bool other = g == Category::kCn || g == Category::kCc || g == Category::kCf || g == Category::kCo || g == Category::kCs;
+  return c == ' ' || (!other && !is_separator(c));
+}
+bool is_alphabetic(uint32_t c) { return is_letter(c); }
+bool is_decimal(uint32_t c) { return category(c) == Category::kNd; }
 bool is_digit(uint32_t c) { return contains(kDigitRanges, c); }
 bool is_numeric(uint32_t c) { return contains(kNumericRanges, c); }
 bool is_lower(uint32_t c) { return contains(kLowercaseRanges, c); }
 bool is_upper(uint32_t c) { return contains(kUppercaseRanges, c); }
-bool is_titlecase(uint32_t c) { return contains(kTitlecaseRanges, c); }
+bool is_titlecase(uint32_t c) { return category(c) == Category::kLt; }
 
 std::string to_lower(std::string_view text) {
   return map_characters(text, [&](size_t pos, const CodePoint& p, std::string* out) { append_lower(text, pos, p, out); });

@@ -1,4 +1,5 @@
-// Character properties and case mappings as Python's str has them; see tools/gen_template_unicode.py.
+// What Python's str knows of characters beyond their category (text/unicode.h): properties and case mappings. Written by
+// tools/gen_unicode_tables.py.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +25,7 @@ struct CaseTable {
   std::span<const CaseExpansion> expansions;
 };
 
-extern const std::span<const CodeRange> kPrintableRanges, kAlphabeticRanges, kDecimalRanges, kDigitRanges, kNumericRanges,
-    kLowercaseRanges, kUppercaseRanges, kTitlecaseRanges, kCaseIgnorableRanges;
+extern const std::span<const CodeRange> kDigitRanges, kNumericRanges, kLowercaseRanges, kUppercaseRanges, kCaseIgnorableRanges;
 extern const CaseTable kLowerTable, kUpperTable, kTitleTable, kCasefoldTable;
 
 }  // namespace hanlin::jinja
