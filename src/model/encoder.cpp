@@ -5,6 +5,7 @@
 
 #include "model/arch/registry.h"
 #include "model/weights.h"
+#include "tensor/unit_length.h"
 
 namespace hanlin {
 
@@ -193,11 +194,7 @@ TensorView Encoder::pool(TensorView hidden, Pooling pooling, bool normalise) {
     } else {
       std::copy_n(hidden.row(range.begin + (pooling == Pooling::kLast ? range.n - 1 : 0)), hidden.cols, row);
     }
-    if (!normalise) continue;
-    double squares = 0;
-    for (int64_t c = 0; c < hidden.cols; ++c) squares += static_cast<double>(row[c]) * row[c];
-    const auto scale = static_cast<float>(1.0 / std::max(std::sqrt(squares), 1e-12));
-    for (int64_t c = 0; c < hidden.cols; ++c) row[c] *= scale;
+    if (normalise) to_unit_length({row, static_cast<size_t>(hidden.cols)});
   }
   return out;
 }
