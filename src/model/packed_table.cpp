@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
 
 #include "formats/byte_reader.h"
@@ -104,18 +106,23 @@ EncodedTable encode_packed_table(const PackedTable& table, uint64_t data_end) {
     put(out.table, entry.offset);
     put(out.table, entry.n_bytes);
   }
+  out.header = encode_packed_header(table, data_end, {reinterpret_cast<const uint8_t*>(out.table.data()), out.table.size()});
+  return out;
+}
+
+std::string encode_packed_header(const PackedTable& table, uint64_t data_end, std::span<const uint8_t> table_bytes) {
   PackedHeader header{};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
   header.version = kPackedFormatVersion;
   header.on_disk = table.on_disk ? 1 : 0;
-  header.file_bytes = data_end + out.table.size();
+  header.file_bytes = data_end + table_bytes.size();
   header.table_offset = data_end;
-  header.table_bytes = out.table.size();
-  header.table_hash = hash_bytes({reinterpret_cast<const uint8_t*>(out.table.data()), out.table.size()}, kPackedFormatVersion);
+  header.table_bytes = table_bytes.size();
+  header.table_hash = hash_bytes(table_bytes, kPackedFormatVersion);
   table.boot_id.copy(header.boot_id, sizeof header.boot_id);
-  out.header.assign(reinterpret_cast<const char*>(&header), sizeof header);
-  out.header.resize(kPackedPage, '\0');
-  return out;
+  std::string page(reinterpret_cast<const char*>(&header), sizeof header);
+  page.resize(kPackedPage, '\0');
+  return page;
 }
 
 Result<PackedTable> parse_packed_table(std::span<const uint8_t> file) {

@@ -52,6 +52,8 @@ struct EncodedTable {
   std::string header, table;
 };
 EncodedTable encode_packed_table(const PackedTable& table, uint64_t data_end);
+// The header alone, for a table of these bytes.
+std::string encode_packed_header(const PackedTable& table, uint64_t data_end, std::span<const uint8_t> table_bytes);
 
 // Reads header and table of a whole file, checking every field against its size. Touches no matrix.
 // Errors: kCorrupt; kUnsupported for another format version.
