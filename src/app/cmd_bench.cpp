@@ -110,6 +110,12 @@ Result<std::vector<Row>> bench_decoder(Decoder& decoder, const Options& options)
   const int64_t length = std::max(options.prompt, options.depth + options.generate) + 1;
   const auto blocks = tables(most, length);
   if (!decoder.allocate_kv(most * static_cast<int64_t>(blocks[0].size()))) return Error{Code::kResourceExhausted, "bench: the system refused the memory for the cache"};
+  {
+    // The first step after loading finds no page of the weights mapped.
+    const double start = now();
+    prefill(decoder, {1 % static_cast<int32_t>(vocab)}, blocks[0], step);
+    rows.push_back({"first token", now() - start, "s"});
+  }
   if (options.prompt > 0) {
     std::vector<double> speeds;
     for (int64_t r = 0; r <= options.repeats; ++r) {

@@ -15,6 +15,7 @@
 #include "hub/model_cache.h"
 #include "hub/pull.h"
 #include "kernels/table.h"
+#include "model/packed_file.h"
 
 namespace hanlin::app {
 namespace {
@@ -77,6 +78,12 @@ std::vector<Finding> examine(const Config& config) {
   std::string names;
   for (const auto& model : models) names += (names.empty() ? "" : ", ") + hub::display_name(model.repository, model.file, hub::Catalog::built_in());
   findings.push_back({"models", names.empty() ? "none" : names, names.empty() ? "fetch one: hanlin pull qwen2.5-coder-0.5b" : ""});
+
+  const std::string packed = packed_dir(config);
+  if (const PackedUsage usage = packed_usage(packed); usage.n_files > 0) {
+    findings.push_back({"packed", fmt::format("{} in {} file{} of {} (may be deleted; --packed-cache off makes none)", format_bytes(usage.n_bytes), usage.n_files,
+                                              usage.n_files == 1 ? "" : "s", packed), ""});
+  }
 
   const std::string problem = config.port == 0 ? "" : port_problem(config.host, config.port);
   findings.push_back({"port", fmt::format("{}:{} {}", config.host, config.port, problem.empty() ? "is free" : problem),

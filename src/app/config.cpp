@@ -15,12 +15,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// $XDG_CONFIG_HOME/hanlin/hanlin.toml with the default the XDG base directory specification gives.
-std::string user_config_path(const std::function<const char*(const char*)>& getenv_fn) {
-  const char* xdg = getenv_fn("XDG_CONFIG_HOME");
-  if (xdg != nullptr && *xdg != '\0') return std::string(xdg) + "/hanlin/hanlin.toml";
+using Getenv = std::function<const char*(const char*)>;
+
+const char* process_getenv(const char* name) { return std::getenv(name); }
+
+// $XDG_…_HOME/`path` with the default under $HOME that the XDG base directory specification gives; empty without either.
+std::string xdg_path(const Getenv& getenv_fn, const char* variable, const char* default_in_home, const char* path) {
+  const char* xdg = getenv_fn(variable);
+  if (xdg != nullptr && *xdg != '\0') return fmt::format("{}/{}", xdg, path);
   const char* home = getenv_fn("HOME");
-  return home != nullptr ? std::string(home) + "/.config/hanlin/hanlin.toml" : "";
+  return home != nullptr && *home != '\0' ? fmt::format("{}/{}/{}", home, default_in_home, path) : "";
 }
 
 // Tables in the file only group settings for the reader: [service] port = 1 and port = 1 mean the same.
@@ -60,6 +64,8 @@ FieldSet config_fields(Config& c) {
   f.add("context_length", &c.context_length, "Longest prompt plus answer in tokens; 0: what the model was trained for").range(0, 1 << 24).section("Models");
   f.add("kv_memory", &c.kv_memory, "Memory for the attention cache of each model, such as 4GiB; 0: chosen from the machine's memory").bytes().range(0, 0x1p50).section("Models");
   f.add("tool_format", &c.tool_format, "How models write tool calls; auto: as their chat template says").choices(tool_formats()).section("Models");
+  f.add("packed_cache", &c.packed_cache, "Keep packed weights in files, so that the next load only maps them; auto: of models from 1 GiB on").choices({"auto", "on", "off"}).section("Models");
+  f.add("packed_dir", &c.packed_dir, "Directory of packed weights; empty: hanlin/packed in $XDG_CACHE_HOME or ~/.cache").section("Models");
 
   f.add("threads", &c.threads, "Threads that compute; 0: all cores").range(0, 4096).section("Compute");
   f.add("isa", &c.isa, "Instruction set level; auto: the best this processor has").choices({"auto", "scalar", "avx2", "avx512", "amx"}).section("Compute");
@@ -89,14 +95,24 @@ FieldSet config_fields(Config& c) {
   return f;
 }
 
-Status load_config(LoadedConfig& config, const std::string& config_path, const std::function<const char*(const char*)>& getenv_fn) {
-  const std::function<const char*(const char*)> get = getenv_fn ? getenv_fn : [](const char* name) -> const char* { return std::getenv(name); };
+Status load_config(LoadedConfig& config, const std::string& config_path, const Getenv& getenv_fn) {
+  const Getenv get = getenv_fn ? getenv_fn : process_getenv;
   std::error_code ignored;
-  for (const std::string& path : {user_config_path(get), std::string("hanlin.toml")}) {
+  for (const std::string& path : {xdg_path(get, "XDG_CONFIG_HOME", ".config", "hanlin/hanlin.toml"), std::string("hanlin.toml")}) {
     if (!path.empty() && fs::exists(path, ignored)) HANLIN_TRY(load_file(config, path));
   }
   if (!config_path.empty()) HANLIN_TRY(load_file(config, config_path));
   return config.fields.load_environment(get);
+}
+
+std::string default_packed_dir(const Getenv& getenv_fn) {
+  return xdg_path(getenv_fn ? getenv_fn : process_getenv, "XDG_CACHE_HOME", ".cache", "hanlin/packed");
+}
+
+std::string packed_dir(const Config& config) {
+  if (config.packed_dir.empty()) return default_packed_dir();
+  const char* home = std::getenv("HOME");
+  return config.packed_dir.starts_with("~/") && home != nullptr ? home + config.packed_dir.substr(1) : config.packed_dir;
 }
 
 std::pair<std::string, std::string> split_model_argument(const std::string& argument) {

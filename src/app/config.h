@@ -21,6 +21,8 @@ struct Config {
   std::string weights = "stored";
   std::string kv_type = "f16";
   int64_t context_length = 0;      // 0: the model's own, bounded by what kv_memory holds
+  std::string packed_cache = "auto";
+  std::string packed_dir;          // empty: default_packed_dir()
   int64_t kv_memory = 0;           // bytes for each generating model; 0: chosen from the machine's memory
   std::string tool_format = "auto";
   // Compute
@@ -68,6 +70,11 @@ struct LoadedConfig {
 // the caller. Errors: kInvalidArgument with file, line or key; kIo, kNotFound.
 Status load_config(LoadedConfig& config, const std::string& config_path,
                    const std::function<const char*(const char*)>& getenv_fn = nullptr);
+
+// $XDG_CACHE_HOME/hanlin/packed (~/.cache by default); empty where there is neither.
+std::string default_packed_dir(const std::function<const char*(const char*)>& getenv_fn = nullptr);
+// Where `config` keeps packed weights.
+std::string packed_dir(const Config& config);
 
 // One --model argument: "alias=reference" or "reference". Without an alias the name is empty.
 std::pair<std::string, std::string> split_model_argument(const std::string& argument);

@@ -104,5 +104,21 @@ TEST(ModelArgument, SplitsAliasFromReference) {
   EXPECT_EQ(split_model_argument("/models/a=b.gguf"), Pair("", "/models/a=b.gguf"));
 }
 
+TEST(PackedDir, FollowsTheBaseDirectorySpecification) {
+  const auto with = [](std::map<std::string, std::string> environment) {
+    return default_packed_dir([&](const char* name) -> const char* {
+      const auto it = environment.find(name);
+      return it == environment.end() ? nullptr : it->second.c_str();
+    });
+  };
+  EXPECT_EQ(with({{"HOME", "/home/a"}}), "/home/a/.cache/hanlin/packed");
+  EXPECT_EQ(with({{"HOME", "/home/a"}, {"XDG_CACHE_HOME", ""}}), "/home/a/.cache/hanlin/packed");
+  EXPECT_EQ(with({{"HOME", "/home/a"}, {"XDG_CACHE_HOME", "/var/c"}}), "/var/c/hanlin/packed");
+  EXPECT_EQ(with({}), "");
+  Config config;
+  config.packed_dir = "/elsewhere";
+  EXPECT_EQ(packed_dir(config), "/elsewhere");
+}
+
 }  // namespace
 }  // namespace hanlin::app

@@ -116,6 +116,8 @@ LoadOptions load_options(const Config& config) {
   options.kv_dtype = config.kv_type == "f32" ? KvDType::kF32 : KvDType::kF16;
   // A step holds at least one token of every running sequence.
   options.max_step_tokens = std::max(config.step_tokens, config.max_running + 1);
+  options.packed.cache = config.packed_cache == "on" ? PackedCache::kOn : config.packed_cache == "off" ? PackedCache::kOff : PackedCache::kAuto;
+  options.packed.directory = packed_dir(config);
   return options;
 }
 

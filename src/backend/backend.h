@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -34,7 +35,7 @@ struct BackendOptions {
   FloatWeights float_weights = FloatWeights::kStored;
 };
 
-// A weight matrix [n, k] in the layout the backend computes with. Made by Backend::make_weight, freed with it.
+// A weight matrix [n, k] in the layout the backend computes with. Made by Backend::make_weight or adopt_weight.
 class Weight {
  public:
   Weight(int64_t n, int64_t k, DType dtype) : n(n), k(k), dtype(dtype) {}
@@ -43,6 +44,10 @@ class Weight {
   const int64_t n, k;
   const DType dtype;
 };
+
+// Takes pieces of a packed matrix: `bytes` belong at `offset` of its packed form. Called from several threads at a time, in
+// any order; every byte comes once. false: no more pieces are wanted.
+using PackSink = std::function<bool(size_t offset, std::span<const uint8_t> bytes)>;
 
 // Keys and values of all layers, in blocks of 32 tokens. Made by Backend::make_kv_cache.
 class KvCache {
@@ -89,6 +94,20 @@ class Backend {
   // Copies rows [n, k] (encoded as `dtype`, row after row at `rows`) into the backend's layout.
   // Errors: kUnsupported for a type it cannot compute with, kResourceExhausted when memory is refused.
   virtual Result<std::unique_ptr<Weight>> make_weight(DType dtype, int64_t n, int64_t k, const uint8_t* rows) = 0;
+
+  // The layout apart from the memory it lies in, for weights that are packed once and kept in a file.
+  // Equal names: equal rows have equal packed forms ("cpu panels 1").
+  virtual std::string packed_layout() const = 0;
+  // Bytes of the packed form of a matrix. Errors: kUnsupported, as make_weight.
+  virtual Result<size_t> packed_bytes(DType dtype, int64_t n, int64_t k) const = 0;
+  // Packs rows as make_weight does, but hands the packed form to `sink` piece by piece; needs little memory.
+  // Errors: kUnsupported; kCancelled when the sink wanted no more.
+  virtual Status pack_weight(DType dtype, int64_t n, int64_t k, const uint8_t* rows, const PackSink& sink) = 0;
+  // A weight over a packed form that lies in memory already, 64-byte aligned; `keep_alive` holds that memory.
+  // Errors: kUnsupported; kCorrupt for another number of bytes than packed_bytes().
+  virtual Result<std::unique_ptr<Weight>> adopt_weight(DType dtype, int64_t n, int64_t k, std::span<const uint8_t> packed,
+                                                       std::shared_ptr<const void> keep_alive) = 0;
+
   virtual int64_t kv_block_bytes(const KvShape& shape) const = 0;  // of all layers
   virtual Result<std::unique_ptr<KvCache>> make_kv_cache(const KvShape& shape, int64_t n_blocks) = 0;
 

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <vector>
 
@@ -25,6 +26,7 @@ constexpr int64_t kSerialValues = 8192;
 constexpr int64_t kKeySpan = 256;
 // Rows of activations that one product works on at a time: their int8 form stays in the second-level cache.
 constexpr int64_t kRowsPerBlock = 256;
+constexpr int64_t kPackPieceBytes = 256 << 10;
 
 bool is_quantised(DType dtype) { return dtype != DType::kF32 && dtype != DType::kF16 && dtype != DType::kBF16; }
 
@@ -50,12 +52,49 @@ std::optional<kernels::Packed> packed_format(DType dtype) {
   }
 }
 
+// How a matrix is packed; every matrix the kernels can compute with has one. `dtype` is what is kept: the source's type, or
+// Q8_0 for float matrices that are to be rounded.
+struct PackPlan {
+  DType source, dtype;
+  kernels::Packed format;
+  int64_t n, k, n_panels, panel_bytes;
+  size_t bytes() const { return static_cast<size_t>(n_panels * panel_bytes); }
+  // Packs panel `panel` of `rows` to `out`.
+  void pack(const uint8_t* rows, int64_t panel, uint8_t* out) const {
+    const int64_t first = panel * kPanelRows, stride = row_bytes(source, k);
+    const int n_rows = static_cast<int>(std::min<int64_t>(kPanelRows, n - first));
+    rows += first * stride;
+    if (source == dtype) return kernels::pack_panel(format, rows, stride, n_rows, k, out);
+    const int64_t rounded_stride = row_bytes(dtype, k);
+    std::vector<float> values(static_cast<size_t>(k));
+    std::vector<uint8_t> rounded(static_cast<size_t>(n_rows * rounded_stride));
+    for (int i = 0; i < n_rows; ++i) {
+      decode_row(source, rows + i * stride, k, values.data());
+      encode_row(dtype, values.data(), k, rounded.data() + i * rounded_stride);
+    }
+    kernels::pack_panel(format, rounded.data(), rounded_stride, n_rows, k, out);
+  }
+};
+
+Result<PackPlan> plan_for(DType source, DType dtype, int64_t n, int64_t k) {
+  const auto format = packed_format(dtype);
+  const int64_t block = is_quantised(dtype) ? std::max<int64_t>(kGroup, dtype_info(dtype).block) : 1;
+  if (!format || k % block != 0) {
+    return Error{Code::kUnsupported, fmt::format("cpu backend: cannot compute with a [{}, {}] matrix of type {}", n, k, dtype_info(source).name)};
+  }
+  return PackPlan{source, dtype, *format, n, k, (n + kPanelRows - 1) / kPanelRows, kernels::panel_bytes(*format, k)};
+}
+
 struct CpuWeight final : Weight {
-  CpuWeight(int64_t n, int64_t k, DType dtype) : Weight(n, k, dtype) {}
-  size_t bytes() const override { return storage.size(); }
+  CpuWeight(const PackPlan& plan, const uint8_t* data)
+      : Weight(plan.n, plan.k, plan.dtype), n_bytes(plan.bytes()), packed{plan.format, plan.n, plan.k, plan.panel_bytes, data} {}
+  size_t bytes() const override { return n_bytes; }
   int64_t n_panels() const { return (n + kPanelRows - 1) / kPanelRows; }
+  size_t n_bytes;
+  kernels::PackedMatrix packed;
+  // What holds packed.data: one of the two.
   AlignedBuffer storage;
-  kernels::PackedMatrix packed{};
+  std::shared_ptr<const void> mapping;
 };
 
 // Layout: [layer][block][key | value][kv head][block bytes].
@@ -94,24 +133,50 @@ class CpuBackend final : public Backend {
   }
 
   Result<std::unique_ptr<Weight>> make_weight(DType dtype, int64_t n, int64_t k, const uint8_t* rows) override {
-    if (float_weights_ == FloatWeights::kQ8_0 && !is_quantised(dtype) && k % kGroup == 0) return make_rounded(dtype, n, k, rows);
-    const auto format = packed_format(dtype);
-    const int64_t block = is_quantised(dtype) ? std::max<int64_t>(kGroup, dtype_info(dtype).block) : 1;
-    if (!format || k % block != 0) {
-      return Error{Code::kUnsupported, fmt::format("cpu backend: cannot compute with a [{}, {}] matrix of type {}", n, k, dtype_info(dtype).name)};
+    HANLIN_ASSIGN(const PackPlan plan, pack_plan(dtype, n, k));
+    AlignedBuffer storage(plan.bytes());
+    if (storage.data() == nullptr) {
+      return Error{Code::kResourceExhausted, fmt::format("cpu backend: the system refused {} bytes for weights", plan.bytes())};
     }
-    auto weight = std::make_unique<CpuWeight>(n, k, dtype);
-    weight->storage = AlignedBuffer(static_cast<size_t>(kernels::packed_bytes(*format, n, k)));
-    if (weight->storage.data() == nullptr) {
-      return Error{Code::kResourceExhausted, fmt::format("cpu backend: the system refused {} bytes for weights", kernels::packed_bytes(*format, n, k))};
-    }
-    const int64_t panel_bytes = kernels::panel_bytes(*format, k), stride = kernels::source_row_bytes(*format, k);
-    weight->packed = {*format, n, k, panel_bytes, weight->storage.data()};
-    pool_.run(weight->n_panels(), [&](int64_t panel, int) {
-      const int64_t first = panel * kPanelRows;
-      kernels::pack_panel(*format, rows + first * stride, stride, static_cast<int>(std::min<int64_t>(kPanelRows, n - first)), k,
-                          weight->storage.data() + panel * panel_bytes);
+    pool_.run(plan.n_panels, [&](int64_t panel, int) { plan.pack(rows, panel, storage.data() + panel * plan.panel_bytes); });
+    auto weight = std::make_unique<CpuWeight>(plan, storage.data());
+    weight->storage = std::move(storage);
+    return std::unique_ptr<Weight>(std::move(weight));
+  }
+
+  // Panels are the same for every level of kernels: packing knows none.
+  std::string packed_layout() const override {
+    return fmt::format("cpu panels {}{}", kernels::layout_version(), float_weights_ == FloatWeights::kQ8_0 ? ", floats as Q8_0" : "");
+  }
+  Result<size_t> packed_bytes(DType dtype, int64_t n, int64_t k) const override {
+    HANLIN_ASSIGN(const PackPlan plan, pack_plan(dtype, n, k));
+    return plan.bytes();
+  }
+  Status pack_weight(DType dtype, int64_t n, int64_t k, const uint8_t* rows, const PackSink& sink) override {
+    HANLIN_ASSIGN(const PackPlan plan, pack_plan(dtype, n, k));
+    // Pieces that stay in the second-level cache between packing and the sink's copy.
+    const int64_t panels = std::max<int64_t>(1, kPackPieceBytes / plan.panel_bytes);
+    reserve_scratch(static_cast<size_t>(panels * plan.panel_bytes));
+    std::atomic<bool> wanted{true};
+    pool_.run((plan.n_panels + panels - 1) / panels, [&](int64_t piece, int thread_idx) {
+      if (!wanted.load(std::memory_order_relaxed)) return;
+      const int64_t begin = piece * panels, end = std::min(plan.n_panels, begin + panels);
+      uint8_t* out = scratch_[static_cast<size_t>(thread_idx)].data();
+      for (int64_t panel = begin; panel < end; ++panel) plan.pack(rows, panel, out + (panel - begin) * plan.panel_bytes);
+      const std::span<const uint8_t> bytes(out, static_cast<size_t>((end - begin) * plan.panel_bytes));
+      if (!sink(static_cast<size_t>(begin * plan.panel_bytes), bytes)) wanted = false;
     });
+    return wanted ? Status() : Error{Code::kCancelled, "cpu backend: packing was stopped by who takes the pieces"};
+  }
+  Result<std::unique_ptr<Weight>> adopt_weight(DType dtype, int64_t n, int64_t k, std::span<const uint8_t> packed,
+                                               std::shared_ptr<const void> keep_alive) override {
+    HANLIN_ASSIGN(const PackPlan plan, pack_plan(dtype, n, k));
+    if (packed.size() != plan.bytes() || reinterpret_cast<uintptr_t>(packed.data()) % 64 != 0) {
+      return Error{Code::kCorrupt, fmt::format("cpu backend: expected {} aligned bytes for a packed [{}, {}] matrix of type {}, got {}", plan.bytes(), n, k,
+                                               dtype_info(dtype).name, packed.size())};
+    }
+    auto weight = std::make_unique<CpuWeight>(plan, packed.data());
+    weight->mapping = std::move(keep_alive);
     return std::unique_ptr<Weight>(std::move(weight));
   }
 
@@ -169,21 +234,9 @@ class CpuBackend final : public Backend {
     });
   }
 
-  // A float matrix as Q8_0.
-  Result<std::unique_ptr<Weight>> make_rounded(DType dtype, int64_t n, int64_t k, const uint8_t* rows) {
-    const int64_t from = row_bytes(dtype, k), to = row_bytes(DType::kQ8_0, k);
-    AlignedBuffer rounded(static_cast<size_t>(n * to));
-    if (rounded.data() == nullptr) {
-      return Error{Code::kResourceExhausted, fmt::format("cpu backend: the system refused {} bytes for rounding weights", n * to)};
-    }
-    pool_.run((n + kPanelRows - 1) / kPanelRows, [&](int64_t panel, int) {
-      std::vector<float> row(static_cast<size_t>(k));
-      for (int64_t i = panel * kPanelRows; i < std::min(n, (panel + 1) * kPanelRows); ++i) {
-        decode_row(dtype, rows + i * from, k, row.data());
-        encode_row(DType::kQ8_0, row.data(), k, rounded.data() + i * to);
-      }
-    });
-    return make_weight(DType::kQ8_0, n, k, rounded.data());
+  Result<PackPlan> pack_plan(DType dtype, int64_t n, int64_t k) const {
+    const bool rounds = float_weights_ == FloatWeights::kQ8_0 && !is_quantised(dtype) && k % kGroup == 0;
+    return plan_for(dtype, rounds ? DType::kQ8_0 : dtype, n, k);
   }
 
   // Scratch of one thread, grown outside of parallel loops only.

@@ -63,17 +63,19 @@ Result<MmapFile> MmapFile::open(const std::string& path) {
   mapped.data_ = static_cast<const uint8_t*>(address);
   mapped.size_ = static_cast<size_t>(info.st_size);
   mapped.path_ = path;
+  mapped.modified_ns_ = int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
   ASAN_POISON_MEMORY_REGION(mapped.data_ + mapped.size_, page_tail(mapped.size_));
   return mapped;
 }
 
 MmapFile::MmapFile(MmapFile&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)), path_(std::move(other.path_)) {}
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)), path_(std::move(other.path_)), modified_ns_(other.modified_ns_) {}
 
 MmapFile& MmapFile::operator=(MmapFile&& other) noexcept {
   std::swap(data_, other.data_);
   std::swap(size_, other.size_);
   std::swap(path_, other.path_);
+  std::swap(modified_ns_, other.modified_ns_);
   return *this;
 }
 
@@ -84,6 +86,20 @@ MmapFile::~MmapFile() {
 }
 
 void MmapFile::drop_resident() const { ::madvise(const_cast<uint8_t*>(data_), size_, MADV_DONTNEED); }
+
+namespace {
+// Advice about the pages of `part`: those it covers as a whole, or all it touches.
+void advise(std::span<const uint8_t> part, bool whole_only, int advice) {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  auto begin = reinterpret_cast<uintptr_t>(part.data()), end = begin + part.size();
+  begin = (begin + (whole_only ? page - 1 : 0)) / page * page;
+  if (whole_only) end = end / page * page;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, advice);
+}
+}  // namespace
+
+void drop_resident(std::span<const uint8_t> part) { advise(part, true, MADV_DONTNEED); }
+void will_need(std::span<const uint8_t> part) { advise(part, false, MADV_WILLNEED); }
 
 Result<std::string> read_file(const std::string& path, size_t max_bytes) {
   Fd file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};

@@ -25,6 +25,8 @@ class MmapFile {
   size_t size() const { return size_; }
   std::span<const uint8_t> bytes() const { return {data_, size_}; }
   const std::string& path() const { return path_; }
+  // When the file's content last changed, in ns since 1970, as it was when the file was opened.
+  int64_t modified_ns() const { return modified_ns_; }
   // Tells the kernel that these pages are not needed soon, so they leave our resident memory (they stay in its cache).
   void drop_resident() const;
 
@@ -33,7 +35,13 @@ class MmapFile {
   const uint8_t* data_ = nullptr;
   size_t size_ = 0;
   std::string path_;
+  int64_t modified_ns_ = 0;
 };
+
+// MmapFile::drop_resident for the whole pages inside of a part of a mapped file.
+void drop_resident(std::span<const uint8_t> part);
+// Tells the kernel that this part of a mapped file is needed soon: what is not in its cache yet is read ahead.
+void will_need(std::span<const uint8_t> part);
 
 // The whole of a (small) file as a string. Errors: kNotFound, kIo; kResourceExhausted above `max_bytes`.
 Result<std::string> read_file(const std::string& path, size_t max_bytes = size_t{256} << 20);

@@ -96,6 +96,8 @@ class GgufFile {
   // Errors: kNotFound; kUnsupported for a type we do not know.
   Result<StoredTensor> tensor(std::string_view name) const;
 
+  // The mapped file(s), in the order of the parts.
+  const std::vector<MmapFile>& parts() const { return parts_; }
   // Total size of the file(s).
   size_t n_bytes() const;
   // See MmapFile::drop_resident.

@@ -24,6 +24,7 @@ class SafetensorsFile {
   static Result<SafetensorsFile> open(const std::string& path);
 
   const std::string& path() const { return map_.path(); }
+  const MmapFile& map() const { return map_; }
   // In the order of the header.
   const std::vector<StoredTensor>& tensors() const { return tensors_; }
   const StoredTensor* find(std::string_view name) const;  // null if absent

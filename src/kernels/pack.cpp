@@ -8,10 +8,21 @@
 namespace hanlin::kernels {
 namespace {
 
-// One group of 32 numbers of all 16 outputs, unpacked: [step][output][4 inputs].
-struct Numbers {
-  uint8_t step[8][64];
+// Numbers are worked on four at a time, as the bytes of a word: a step of one output (layout.h). A group of one output is
+// eight such words, and the planes of the panel are made of words again. Compilers turn this into vector code for plain
+// x86-64 already; memory is slower than that, so that there is no need for a form in each level of kernels.
+struct Words {
+  uint32_t step[8];
 };
+
+inline uint32_t load32(const uint8_t* from) {
+  uint32_t word;
+  memcpy(&word, from, 4);
+  return word;
+}
+inline void store32(uint8_t* to, uint32_t word) { memcpy(to, &word, 4); }
+
+constexpr uint32_t kOnes = 0x01010101;  // times a byte: that byte in each of the four
 
 struct SourceBlock {
   int64_t values, bytes;
@@ -40,101 +51,89 @@ constexpr SourceBlock source_block(Packed format) {
 
 // ------------------------------------------------------------------------------------------------- numbers of a group
 
-void nibbles_16(const uint8_t* qs, uint8_t* out) {
-  for (int i = 0; i < 16; ++i) {
-    out[i] = qs[i] & 15;
-    out[i + 16] = qs[i] >> 4;
+inline void nibbles_16(const uint8_t* qs, Words& out) {
+  for (int s = 0; s < 4; ++s) {
+    const uint32_t word = load32(qs + 4 * s);
+    out.step[s] = word & 15 * kOnes;
+    out.step[s + 4] = word >> 4 & 15 * kOnes;
   }
 }
 
-void add_fifth_bit(const uint8_t* qh, uint8_t* out) {
-  uint32_t bits;
-  memcpy(&bits, qh, 4);
-  for (int i = 0; i < 32; ++i) out[i] |= (uint8_t)((bits >> i & 1) << 4);
+// Bit i of qh is the fifth bit of number i.
+inline void add_fifth_bit(const uint8_t* qh, Words& out) {
+  const uint32_t bits = load32(qh);
+  // The product puts bit b of four at 8 * b: 7 * b further than it is.
+  for (int s = 0; s < 8; ++s) out.step[s] |= ((bits >> (4 * s) & 15) * 0x00204081u & kOnes) << 4;
 }
 
 // Numbers of group `g` (0 … 7 of a 256-block, 0 of a 32-block) of one source block.
-void group_numbers(Packed format, const uint8_t* block, int g, uint8_t* out) {
-  const int half = g / 4, j = g % 4;  // *_K with 2-bit planes run over halves of 128
-  switch (format) {
-    case Packed::kQ4_0:
-    case Packed::kIQ4_NL: nibbles_16(block + 2, out); break;
-    case Packed::kQ4_1: nibbles_16(block + 4, out); break;
-    case Packed::kQ5_0:
-      nibbles_16(block + 6, out);
-      add_fifth_bit(block + 2, out);
-      break;
-    case Packed::kQ5_1:
-      nibbles_16(block + 8, out);
-      add_fifth_bit(block + 4, out);
-      break;
-    case Packed::kQ8_0:
-      for (int i = 0; i < 32; ++i) out[i] = block[2 + i] ^ 0x80;
-      break;
-    case Packed::kQ2_K: {
-      const uint8_t* qs = block + 16 + 32 * half;
-      for (int i = 0; i < 32; ++i) out[i] = qs[i] >> (2 * j) & 3;
-      break;
+template <Packed kFormat>
+inline void group_words(const uint8_t* block, int g, Words& out) {
+  [[maybe_unused]] const int half = g / 4, j = g % 4;  // *_K with 2-bit planes run over halves of 128
+  if constexpr (kFormat == Packed::kQ4_0 || kFormat == Packed::kIQ4_NL) {
+    nibbles_16(block + 2, out);
+  } else if constexpr (kFormat == Packed::kQ4_1) {
+    nibbles_16(block + 4, out);
+  } else if constexpr (kFormat == Packed::kIQ4_XS) {
+    nibbles_16(block + 8 + 16 * g, out);
+  } else if constexpr (kFormat == Packed::kQ5_0) {
+    nibbles_16(block + 6, out);
+    add_fifth_bit(block + 2, out);
+  } else if constexpr (kFormat == Packed::kQ5_1) {
+    nibbles_16(block + 8, out);
+    add_fifth_bit(block + 4, out);
+  } else {
+    for (int s = 0; s < 8; ++s) {
+      const int i = 4 * s;
+      if constexpr (kFormat == Packed::kQ8_0) {
+        out.step[s] = load32(block + 2 + i) ^ 128 * kOnes;
+      } else if constexpr (kFormat == Packed::kQ2_K) {
+        out.step[s] = load32(block + 16 + 32 * half + i) >> (2 * j) & 3 * kOnes;
+      } else if constexpr (kFormat == Packed::kQ3_K) {
+        out.step[s] = (load32(block + 32 + 32 * half + i) >> (2 * j) & 3 * kOnes) | (load32(block + i) >> g & kOnes) << 2;
+      } else if constexpr (kFormat == Packed::kQ4_K) {
+        out.step[s] = load32(block + 16 + 32 * (g / 2) + i) >> (4 * (g & 1)) & 15 * kOnes;
+      } else if constexpr (kFormat == Packed::kQ5_K) {
+        out.step[s] = (load32(block + 48 + 32 * (g / 2) + i) >> (4 * (g & 1)) & 15 * kOnes) | (load32(block + 16 + i) >> g & kOnes) << 4;
+      } else {
+        static_assert(kFormat == Packed::kQ6_K);
+        out.step[s] = (load32(block + 64 * half + 32 * (j & 1) + i) >> (4 * (j / 2)) & 15 * kOnes) |
+                      (load32(block + 128 + 32 * half + i) >> (2 * j) & 3 * kOnes) << 4;
+      }
     }
-    case Packed::kQ3_K: {
-      const uint8_t* qs = block + 32 + 32 * half;
-      for (int i = 0; i < 32; ++i) out[i] = (uint8_t)((qs[i] >> (2 * j) & 3) | (block[i] >> g & 1) << 2);
-      break;
-    }
-    case Packed::kQ4_K: {
-      const uint8_t* qs = block + 16 + 32 * (g / 2);
-      for (int i = 0; i < 32; ++i) out[i] = qs[i] >> (4 * (g & 1)) & 15;
-      break;
-    }
-    case Packed::kQ5_K: {
-      const uint8_t* qh = block + 16;
-      const uint8_t* qs = block + 48 + 32 * (g / 2);
-      for (int i = 0; i < 32; ++i) out[i] = (uint8_t)((qs[i] >> (4 * (g & 1)) & 15) | (qh[i] >> g & 1) << 4);
-      break;
-    }
-    case Packed::kQ6_K: {
-      const uint8_t* ql = block + 64 * half + 32 * (j & 1);
-      const uint8_t* qh = block + 128 + 32 * half;
-      for (int i = 0; i < 32; ++i) out[i] = (uint8_t)((ql[i] >> (4 * (j / 2)) & 15) | (qh[i] >> (2 * j) & 3) << 4);
-      break;
-    }
-    case Packed::kIQ4_XS: nibbles_16(block + 8 + 16 * g, out); break;
-    default: break;
   }
 }
 
 // --------------------------------------------------------------------------------------------- planes of a packed group
 
-void put_nibbles(const Numbers& numbers, uint8_t* dst) {
-  const uint8_t* low = numbers.step[0];
-  const uint8_t* high = numbers.step[4];
-  for (int i = 0; i < 256; ++i) dst[i] = (uint8_t)((low[i] & 15) | high[i] << 4);
+// `dst` is where the output's first word of a plane stands; the next step's is 64 bytes further.
+inline void put_nibbles(const Words& words, uint8_t* dst) {
+  for (int s = 0; s < 4; ++s) store32(dst + 64 * s, (words.step[s] & 15 * kOnes) | (words.step[s + 4] & 15 * kOnes) << 4);
 }
 
-void put_pairs(const Numbers& numbers, int shift, uint8_t* dst) {
-  const uint8_t* u = numbers.step[0];
-  for (int i = 0; i < 128; ++i) {
-    dst[i] = (uint8_t)((u[i] >> shift & 3) | (u[i + 128] >> shift & 3) << 2 | (u[i + 256] >> shift & 3) << 4 |
-                       (u[i + 384] >> shift & 3) << 6);
+inline void put_pairs(const Words& words, int shift, uint8_t* dst) {
+  for (int s = 0; s < 2; ++s) {
+    uint32_t word = 0;
+    for (int t = 0; t < 4; ++t) word |= (words.step[2 * t + s] >> shift & 3 * kOnes) << (2 * t);
+    store32(dst + 64 * s, word);
   }
 }
 
-void put_bits(const Numbers& numbers, int shift, uint8_t* dst) {
-  for (int b = 0; b < 64; ++b) {
-    int byte = 0;
-    for (int s = 0; s < 8; ++s) byte |= (numbers.step[s][b] >> shift & 1) << s;
-    dst[b] = (uint8_t)byte;
-  }
+inline void put_bits(const Words& words, int shift, uint8_t* dst) {
+  uint32_t word = 0;
+  for (int s = 0; s < 8; ++s) word |= (words.step[s] >> shift & kOnes) << s;
+  store32(dst, word);
 }
 
-void put_group(int bits, const Numbers& numbers, uint8_t* dst) {
-  switch (bits) {
-    case 2: put_pairs(numbers, 0, dst); break;
-    case 3: put_pairs(numbers, 0, dst); put_bits(numbers, 2, dst + 128); break;
-    case 4: put_nibbles(numbers, dst); break;
-    case 5: put_nibbles(numbers, dst); put_bits(numbers, 4, dst + 256); break;
-    case 6: put_nibbles(numbers, dst); put_pairs(numbers, 4, dst + 256); break;
-    default: memcpy(dst, numbers.step, 512); break;
+template <int kBits>
+inline void put_words(const Words& words, uint8_t* dst) {
+  if constexpr (kBits == 2 || kBits == 3) put_pairs(words, 0, dst);
+  if constexpr (kBits == 3) put_bits(words, 2, dst + 128);
+  if constexpr (kBits >= 4 && kBits <= 6) put_nibbles(words, dst);
+  if constexpr (kBits == 5) put_bits(words, 4, dst + 256);
+  if constexpr (kBits == 6) put_pairs(words, 4, dst + 256);
+  if constexpr (kBits == 8) {
+    for (int s = 0; s < 8; ++s) store32(dst + 64 * s, words.step[s]);
   }
 }
 
@@ -204,26 +203,28 @@ void put_scales(Packed format, const uint8_t* block, int n, uint8_t* record) {
   }
 }
 
-void pack_quantised(Packed format, const uint8_t* rows, int64_t row_stride, int n_rows, int64_t k, uint8_t* dst) {
-  const Layout layout = layout_of(format);
-  const SourceBlock source = source_block(format);
-  const int64_t groups_per_block = source.values / kGroup;
-  uint8_t* scales = dst + quant_region_bytes(layout, k);
-  const int64_t region_end = panel_bytes(format, k);
-  memset(scales, 0, (size_t)(region_end - quant_region_bytes(layout, k)));
-  Numbers numbers;
-  memset(&numbers, 0, sizeof numbers);
-  for (int64_t b = 0; b < k / source.values; ++b) {
-    for (int64_t g = 0; g < groups_per_block; ++g) {
-      for (int n = 0; n < n_rows; ++n) {
-        uint8_t row[32];
-        group_numbers(format, rows + n * row_stride + b * source.bytes, (int)g, row);
-        for (int s = 0; s < 8; ++s) memcpy(numbers.step[s] + 4 * n, row + 4 * s, 4);
-      }
-      put_group(layout.bits, numbers, dst + (b * groups_per_block + g) * layout.group_bytes());
-    }
+template <Packed kFormat>
+void pack_quantised(const uint8_t* rows, int64_t row_stride, int n_rows, int64_t k, uint8_t* dst) {
+  constexpr Layout kLayout = layout_of(kFormat);
+  constexpr SourceBlock kSource = source_block(kFormat);
+  constexpr int kGroups = (int)(kSource.values / kGroup);
+  const int64_t n_blocks = k / kSource.values;
+  uint8_t* scales = dst + quant_region_bytes(kLayout, k);
+  uint8_t* scales_end = scales + n_blocks * kLayout.scale_bytes();
+  if (n_rows < kPanelRows) memset(dst, 0, (size_t)(scales_end - dst));
+  memset(scales_end, 0, (size_t)(dst + panel_bytes(kFormat, k) - scales_end));
+  for (int64_t b = 0; b < n_blocks; ++b) {
+    const uint8_t* blocks = rows + b * kSource.bytes;
+    uint8_t* quants = dst + b * kGroups * kLayout.group_bytes();
     for (int n = 0; n < n_rows; ++n) {
-      put_scales(format, rows + n * row_stride + b * source.bytes, n, scales + b * layout.scale_bytes());
+      const uint8_t* block = blocks + n * row_stride;
+#pragma GCC unroll 8
+      for (int g = 0; g < kGroups; ++g) {  // with g known, its shifts and offsets are constants
+        Words words;
+        group_words<kFormat>(block, g, words);
+        put_words<kLayout.bits>(words, quants + g * kLayout.group_bytes() + 4 * n);
+      }
+      put_scales(kFormat, block, n, scales + b * kLayout.scale_bytes());
     }
   }
 }
@@ -270,11 +271,27 @@ int64_t packed_bytes(Packed format, int64_t n, int64_t k) {
 }
 
 void pack_panel(Packed format, const uint8_t* rows, int64_t row_stride, int n_rows, int64_t k, uint8_t* dst) {
-  if (!is_float(format)) return pack_quantised(format, rows, row_stride, n_rows, k, dst);
+  switch (format) {
+    case Packed::kQ4_0: return pack_quantised<Packed::kQ4_0>(rows, row_stride, n_rows, k, dst);
+    case Packed::kQ4_1: return pack_quantised<Packed::kQ4_1>(rows, row_stride, n_rows, k, dst);
+    case Packed::kQ5_0: return pack_quantised<Packed::kQ5_0>(rows, row_stride, n_rows, k, dst);
+    case Packed::kQ5_1: return pack_quantised<Packed::kQ5_1>(rows, row_stride, n_rows, k, dst);
+    case Packed::kQ8_0: return pack_quantised<Packed::kQ8_0>(rows, row_stride, n_rows, k, dst);
+    case Packed::kQ2_K: return pack_quantised<Packed::kQ2_K>(rows, row_stride, n_rows, k, dst);
+    case Packed::kQ3_K: return pack_quantised<Packed::kQ3_K>(rows, row_stride, n_rows, k, dst);
+    case Packed::kQ4_K: return pack_quantised<Packed::kQ4_K>(rows, row_stride, n_rows, k, dst);
+    case Packed::kQ5_K: return pack_quantised<Packed::kQ5_K>(rows, row_stride, n_rows, k, dst);
+    case Packed::kQ6_K: return pack_quantised<Packed::kQ6_K>(rows, row_stride, n_rows, k, dst);
+    case Packed::kIQ4_NL: return pack_quantised<Packed::kIQ4_NL>(rows, row_stride, n_rows, k, dst);
+    case Packed::kIQ4_XS: return pack_quantised<Packed::kIQ4_XS>(rows, row_stride, n_rows, k, dst);
+    default: break;
+  }
   memset(dst, 0, (size_t)panel_bytes(format, k));
   if (format == Packed::kF32) pack_columns<4>(rows, row_stride, n_rows, k, dst);
   if (format == Packed::kF16) pack_columns<2>(rows, row_stride, n_rows, k, dst);
   if (format == Packed::kBF16) pack_pairs(rows, row_stride, n_rows, k, dst);
 }
+
+int layout_version() { return kLayoutVersion; }
 
 }  // namespace hanlin::kernels

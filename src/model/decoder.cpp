@@ -34,19 +34,19 @@ void append_rows(TensorView x, std::vector<float>& out) {
 }  // namespace
 
 Result<std::unique_ptr<Decoder>> Decoder::load(std::shared_ptr<const ModelFiles> files, const ModelSpec& spec, const Architecture& architecture,
-                                               std::shared_ptr<Backend> backend, const DecoderOptions& options) {
+                                               std::shared_ptr<Backend> backend, WeightMaker& maker, const DecoderOptions& options) {
   std::unique_ptr<Decoder> decoder(new Decoder);
   decoder->files_ = std::move(files);
   decoder->backend_ = std::move(backend);
   decoder->spec_ = spec;
   decoder->options_ = options;
   for (const RopeSpec& rope : spec.ropes) decoder->ropes_.emplace_back(rope);
-  HANLIN_TRY(decoder->load_weights(architecture));
+  HANLIN_TRY(decoder->load_weights(architecture, maker));
   decoder->files_->drop_resident();
   return decoder;
 }
 
-Status Decoder::load_weights(const Architecture& architecture) {
+Status Decoder::load_weights(const Architecture& architecture, WeightMaker& maker) {
   const bool gguf = files_->gguf() != nullptr;
   const DecoderNames& names = gguf ? *architecture.decoder_gguf : *architecture.decoder_hf;
   std::string prefix;
@@ -54,9 +54,9 @@ Status Decoder::load_weights(const Architecture& architecture) {
     constexpr std::string_view kPrefixes[] = {"model.", ""};
     HANLIN_ASSIGN(prefix, find_prefix(*files_, kPrefixes, std::string(names.token_embedding) + ".weight"));
   }
-  const WeightReader reader(*files_, *backend_, prefix);
+  const WeightReader reader(*files_, maker, prefix);
   // The output matrix stands beside the model in Hugging Face files.
-  const WeightReader root(*files_, *backend_, "");
+  const WeightReader root(*files_, maker, "");
 
   const int64_t d = spec_.d_model, q_width = spec_.n_heads * spec_.head_dim, kv_width = spec_.n_kv_heads * spec_.head_dim;
   const float eps = spec_.norm_eps, offset = spec_.norm_offset;

@@ -16,6 +16,7 @@
 namespace hanlin {
 
 struct Architecture;
+class WeightMaker;
 
 struct DecoderOptions {
   KvDType kv_dtype = KvDType::kF16;
@@ -25,9 +26,9 @@ struct DecoderOptions {
 // Weights, KV cache and forward pass of one model on one backend. One thread at a time (the engine's).
 class Decoder final : public StepModel {
  public:
-  // Reads every weight into the backend. `files` stays open: embedding rows are read from it.
+  // Takes every matrix from `maker`, which makes them for `backend`. `files` stays open: embedding rows are read from it.
   static Result<std::unique_ptr<Decoder>> load(std::shared_ptr<const ModelFiles> files, const ModelSpec& spec, const Architecture& architecture,
-                                               std::shared_ptr<Backend> backend, const DecoderOptions& options);
+                                               std::shared_ptr<Backend> backend, WeightMaker& maker, const DecoderOptions& options);
 
   int64_t vocab_size() const override { return spec_.vocab_size; }
   int64_t context_length() const override { return spec_.context_length; }
@@ -55,7 +56,7 @@ class Decoder final : public StepModel {
   struct LayerInput;  // what attention needs to know about the batch
 
   Decoder() = default;
-  Status load_weights(const Architecture& architecture);
+  Status load_weights(const Architecture& architecture, WeightMaker& maker);
   KvShape kv_shape() const { return {spec_.n_layers, spec_.n_kv_heads, spec_.head_dim, options_.kv_dtype}; }
   TensorView embed(Context& ctx, const Batch& batch) const;
   TensorView attention(Context& ctx, const LayerInput& input, int64_t layer_idx, TensorView x);

@@ -10,18 +10,18 @@
 namespace hanlin {
 
 Result<std::unique_ptr<Encoder>> Encoder::load(std::shared_ptr<const ModelFiles> files, const ModelSpec& spec, const Architecture& architecture,
-                                               std::shared_ptr<Backend> backend) {
+                                               std::shared_ptr<Backend> backend, WeightMaker& maker) {
   std::unique_ptr<Encoder> encoder(new Encoder);
   encoder->files_ = std::move(files);
   encoder->backend_ = std::move(backend);
   encoder->spec_ = spec;
   for (const RopeSpec& rope : spec.ropes) encoder->ropes_.emplace_back(rope);
-  HANLIN_TRY(encoder->load_weights(architecture));
+  HANLIN_TRY(encoder->load_weights(architecture, maker));
   encoder->files_->drop_resident();
   return encoder;
 }
 
-Status Encoder::load_weights(const Architecture& architecture) {
+Status Encoder::load_weights(const Architecture& architecture, WeightMaker& maker) {
   const bool gguf = files_->gguf() != nullptr;
   const EncoderNames& names = gguf ? *architecture.encoder_gguf : *architecture.encoder_hf;
   std::string prefix;
@@ -29,7 +29,7 @@ Status Encoder::load_weights(const Architecture& architecture) {
     constexpr std::string_view kPrefixes[] = {"", "bert.", "roberta.", "model."};
     HANLIN_ASSIGN(prefix, find_prefix(*files_, kPrefixes, std::string(names.token_embedding) + ".weight"));
   }
-  const WeightReader reader(*files_, *backend_, prefix);
+  const WeightReader reader(*files_, maker, prefix);
   const int64_t d = spec_.d_model;
   HANLIN_ASSIGN(token_embedding_, reader.table(std::string(names.token_embedding), spec_.vocab_size, d));
   if (spec_.n_positions > 0) {
@@ -72,16 +72,16 @@ Status Encoder::load_weights(const Architecture& architecture) {
     layers_.push_back(std::move(layer));
   }
   weight_bytes_ += (position_embedding_.size() + type_embedding_.size()) * sizeof(float);
-  return spec_.head == EncoderHead::kNone ? Status() : load_head(architecture, prefix);
+  return spec_.head == EncoderHead::kNone ? Status() : load_head(architecture, prefix, maker);
 }
 
-Status Encoder::load_head(const Architecture& architecture, const std::string& prefix) {
+Status Encoder::load_head(const Architecture& architecture, const std::string& prefix, WeightMaker& maker) {
   const EncoderNames& names = files_->gguf() != nullptr ? *architecture.encoder_gguf : *architecture.encoder_hf;
   const int64_t d = spec_.d_model;
   // BERT keeps its pooler inside the model; the others keep their heads beside it.
   const auto reader_for = [&](std::string_view name) {
     const bool inside = files_->find(prefix + std::string(name) + ".weight") != nullptr;
-    return WeightReader(*files_, *backend_, inside ? prefix : "");
+    return WeightReader(*files_, maker, inside ? prefix : "");
   };
   HANLIN_ASSIGN(head_dense_, reader_for(names.head_dense).linear(std::string(names.head_dense), d, d));
   if (spec_.head == EncoderHead::kModernBert) {

@@ -15,12 +15,14 @@
 namespace hanlin {
 
 struct Architecture;
+class WeightMaker;
 
 // Weights and forward pass of one model on one backend. One thread at a time.
 class Encoder {
  public:
+  // Takes every matrix from `maker`, which makes them for `backend`. `files` stays open: embedding rows are read from it.
   static Result<std::unique_ptr<Encoder>> load(std::shared_ptr<const ModelFiles> files, const ModelSpec& spec, const Architecture& architecture,
-                                               std::shared_ptr<Backend> backend);
+                                               std::shared_ptr<Backend> backend, WeightMaker& maker);
 
   // One text: 1 … spec().context_length ids below the vocabulary size; type ids of the same length, or none: all 0.
   struct Input {
@@ -46,8 +48,8 @@ class Encoder {
     Linear q, k, v, o, up, gate, down;
   };
   Encoder() = default;
-  Status load_weights(const Architecture& architecture);
-  Status load_head(const Architecture& architecture, const std::string& prefix);
+  Status load_weights(const Architecture& architecture, WeightMaker& maker);
+  Status load_head(const Architecture& architecture, const std::string& prefix, WeightMaker& maker);
   TensorView embed(Context& ctx, std::span<const Input> inputs);
   TensorView attention(Context& ctx, const Layer& layer, int64_t layer_idx, TensorView x);
   TensorView mlp(Context& ctx, const Layer& layer, TensorView x);

@@ -78,6 +78,22 @@ int64_t ModelFiles::n_parameters() const {
   return n;
 }
 
+int64_t ModelFiles::matrix_bytes() const {
+  size_t n_bytes = 0;
+  for (const StoredTensor* tensor : tensors()) n_bytes += tensor->shape.size() == 2 ? tensor->bytes : 0;
+  return static_cast<int64_t>(n_bytes);
+}
+
+std::vector<const MmapFile*> ModelFiles::maps() const {
+  std::vector<const MmapFile*> all;
+  if (safetensors_) {
+    for (const SafetensorsFile& file : safetensors_->files()) all.push_back(&file.map());
+  } else {
+    for (const MmapFile& part : gguf_->parts()) all.push_back(&part);
+  }
+  return all;
+}
+
 void ModelFiles::drop_resident() const {
   if (safetensors_) safetensors_->drop_resident();
   else gguf_->drop_resident();

@@ -32,6 +32,10 @@ class ModelFiles {
   const StoredTensor* find(const std::string& name) const;
   std::vector<const StoredTensor*> tensors() const;
   int64_t n_parameters() const;
+  // Bytes of all matrices (tensors of two dimensions) in the files.
+  int64_t matrix_bytes() const;
+  // The mapped files that hold the tensors, always in the same order.
+  std::vector<const MmapFile*> maps() const;
   // Tells the system that the mapped pages are not needed any more (weights were packed).
   void drop_resident() const;
 

@@ -8,6 +8,7 @@
 #include "model/decoder.h"
 #include "model/encoder.h"
 #include "model/files.h"
+#include "model/packed_weights.h"
 #include "model/spec.h"
 
 namespace hanlin {
@@ -16,6 +17,7 @@ struct LoadOptions {
   BackendOptions backend;
   KvDType kv_dtype = KvDType::kF16;
   int64_t max_step_tokens = 512;
+  PackedOptions packed;
 };
 
 // Exactly one of decoder and encoder is set, by spec.kind.

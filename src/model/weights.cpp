@@ -28,7 +28,8 @@ Result<Linear> WeightReader::linear(const std::string& name, int64_t n, int64_t 
   }
   const int64_t first = std::max<int64_t>(row_begin, 0);
   Linear layer;
-  auto weight = backend_.make_weight(tensor->dtype, n, k, tensor->data + first * row_bytes(tensor->dtype, k));
+  const std::string part_name = row_begin < 0 ? full_name : fmt::format("{}[{}:{}]", full_name, first, first + n);
+  auto weight = maker_.make(part_name, tensor->dtype, n, k, tensor->data + first * row_bytes(tensor->dtype, k));
   if (!weight.ok()) return std::move(weight).error().with_context(full_name);
   layer.weight = std::move(*weight);
   if (files_.find(prefix_ + name + ".bias") != nullptr) {

@@ -13,11 +13,19 @@ namespace hanlin {
 // "layers.{}.mlp" and 3 → "layers.3.mlp".
 std::string layer_name(std::string_view pattern, int64_t layer);
 
+// Where a model's matrices come from: made of the file's rows, or taken from a packed file (packed_weights.h).
+class WeightMaker {
+ public:
+  virtual ~WeightMaker() = default;
+  // The matrix [n, k] whose rows, of type `dtype`, stand at `rows`. `name` is the same at every load of the model.
+  virtual Result<std::unique_ptr<Weight>> make(const std::string& name, DType dtype, int64_t n, int64_t k, const uint8_t* rows) = 0;
+};
+
 // Reads tensors of one model. Errors name file and tensor, what shape was expected and what came.
 class WeightReader {
  public:
   // `prefix` is put in front of every name ("model.").
-  WeightReader(const ModelFiles& files, Backend& backend, std::string prefix) : files_(files), backend_(backend), prefix_(std::move(prefix)) {}
+  WeightReader(const ModelFiles& files, WeightMaker& maker, std::string prefix) : files_(files), maker_(maker), prefix_(std::move(prefix)) {}
 
   bool has(const std::string& name) const { return files_.find(prefix_ + name) != nullptr; }
   // name.weight [n, k] (rows row_begin … of a larger matrix if row_begin >= 0) and name.bias if the file has one.
@@ -31,7 +39,7 @@ class WeightReader {
  private:
   Result<const StoredTensor*> find(const std::string& full_name) const;
   const ModelFiles& files_;
-  Backend& backend_;
+  WeightMaker& maker_;
   std::string prefix_;
 };
 
