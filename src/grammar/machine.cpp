@@ -112,6 +112,13 @@ bool Machine::is_free_text(const Frame& f) const {
   return false;
 }
 
+int32_t Machine::free_text_cost(const Frame& f) const {
+  if (f.kind == Frame::Kind::kString) return f.cost;
+  const ObjectPlace& place = objects_[static_cast<size_t>(f.a)];
+  const ObjectRule& rule = program_.objects[static_cast<size_t>(place.state.rule)];
+  return add_costs(f.parent->cost, add_costs(place.class_costs[0], 2 + rule.fresh_costs[0].back() + 4));
+}
+
 void Machine::step_frame(const Frame& f, uint8_t byte) {
   switch (f.kind) {
     case Frame::Kind::kDone: return;

@@ -64,8 +64,10 @@ class Machine {
   static int32_t cost(const FrameSet& set);
   size_t n_frames() const { return frames_.size(); }
   const MachineCode& code() const { return *code_; }
-  // Rules of the string a frame is inside of, if every content byte is allowed there and changes nothing.
+  // Whether the frame is inside a string or name that may be any text of any length.
   bool is_free_text(const Frame& frame) const;
+  // Of such a frame: most bytes to the end after any whole characters of content.
+  int32_t free_text_cost(const Frame& frame) const;
 
  private:
   // What is known about an object between two properties.

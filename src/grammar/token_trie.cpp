@@ -1,0 +1,71 @@
+#include "grammar/token_trie.h"
+
+#include <algorithm>
+#include <array>
+
+#include "grammar/char_decoder.h"
+
+namespace hanlin::grammar {
+
+void ByteTokenTrie::build(std::vector<std::pair<std::string_view, int32_t>> tokens, int64_t vocab_size) {
+  std::sort(tokens.begin(), tokens.end(), [](const auto& a, const auto& b) { return a.first != b.first ? a.first < b.first : a.second < b.second; });
+  same_.assign(static_cast<size_t>(vocab_size), -1);
+  std::vector<int32_t> path;  // nodes on the way to the last token
+  std::string_view last;
+  for (const auto& [bytes, id] : tokens) {
+    if (bytes.empty() || bytes.size() > 255) continue;
+    size_t common = 0;
+    while (common < last.size() && common < bytes.size() && last[common] == bytes[common]) ++common;
+    while (path.size() > common) {
+      nodes_[static_cast<size_t>(path.back())].after = static_cast<int32_t>(nodes_.size());
+      path.pop_back();
+    }
+    for (size_t i = common; i < bytes.size(); ++i) {
+      path.push_back(static_cast<int32_t>(nodes_.size()));
+      nodes_.push_back({static_cast<uint8_t>(bytes[i]), static_cast<uint8_t>(i), -1, 0});
+    }
+    int32_t& first = nodes_[static_cast<size_t>(path.back())].token;
+    same_[static_cast<size_t>(id)] = first;
+    first = id;
+    max_depth_ = std::max(max_depth_, static_cast<int32_t>(bytes.size()));
+    last = bytes;
+  }
+  for (int32_t node : path) nodes_[static_cast<size_t>(node)].after = static_cast<int32_t>(nodes_.size());
+}
+
+TokenVocabulary::TokenVocabulary(const Tokenizer& tokenizer, int64_t vocab_size) : size_(vocab_size) {
+  const auto n = static_cast<int32_t>(std::min<int64_t>(vocab_size, tokenizer.vocab_size()));
+  bytes_.resize(static_cast<size_t>(n));
+  is_text_.assign(static_cast<size_t>(n), 0);
+  for (int32_t id : tokenizer.end_of_generation()) {
+    if (id < vocab_size) ends_.push_back(id);
+  }
+  std::vector<std::pair<std::string_view, int32_t>> all, quotes;
+  content_.assign(mask_words(vocab_size), 0);
+  std::array<bool, 256> single{};
+  for (int32_t id = 0; id < n; ++id) {
+    std::string& bytes = bytes_[static_cast<size_t>(id)] = std::string(tokenizer.token_bytes(id));
+    if (bytes.empty() || tokenizer.is_special(id) || ends(id)) continue;
+    is_text_[static_cast<size_t>(id)] = 1;
+    all.push_back({bytes, id});
+    if (bytes.size() == 1) single[static_cast<uint8_t>(bytes[0])] = true;
+    if (bytes.find('"') != std::string::npos) quotes.push_back({bytes, id});
+    CharState state = 0;
+    bool is_content = true;
+    for (char c : bytes) {
+      const CharStep s = step_char(state, static_cast<uint8_t>(c), true);
+      is_content = is_content && s.kind != CharStep::Kind::kDead;
+      state = s.kind == CharStep::Kind::kPartial ? s.value : 0;
+    }
+    if (is_content) set_bit(content_, id);
+  }
+  for (int b = 0x20; b < 0x7F; ++b) spells_ascii_ = spells_ascii_ && single[static_cast<size_t>(b)];
+  // C0, C1 and F5 to FF are in no UTF-8 text.
+  for (int b = 0x80; b < 0xF5; ++b) spells_all_ = spells_all_ && (b == 0xC0 || b == 0xC1 || single[static_cast<size_t>(b)]);
+  trie_.build(std::move(all), vocab_size);
+  quote_trie_.build(std::move(quotes), vocab_size);
+}
+
+bool TokenVocabulary::ends(int32_t id) const { return std::binary_search(ends_.begin(), ends_.end(), id); }
+
+}  // namespace hanlin::grammar
