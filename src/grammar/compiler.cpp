@@ -95,6 +95,13 @@ void build_free_text(MachineCode& code) {
 
 GrammarCompiler::GrammarCompiler(const Tokenizer& tokenizer, int64_t vocab_size) : vocabulary_(std::make_shared<const TokenVocabulary>(tokenizer, vocab_size)) {}
 
+std::function<std::vector<int32_t>(const Dfa&)> GrammarCompiler::text_costs() const {
+  return [this](const Dfa& dfa) {
+    std::optional<std::vector<int32_t>> costs = literal_costs(*vocabulary_, dfa);
+    return costs ? *std::move(costs) : costs_to_accept(dfa, -1, cheapest_json_bytes);
+  };
+}
+
 GrammarCompiler::Grammar GrammarCompiler::finish(std::shared_ptr<MachineCode> code) const {
   if (!vocabulary_->spells_ascii()) {
     return Error{Code::kUnsupported, "grammar: the model's vocabulary cannot spell every text, so constrained output is not possible with it"};
@@ -104,7 +111,7 @@ GrammarCompiler::Grammar GrammarCompiler::finish(std::shared_ptr<MachineCode> co
 
 GrammarCompiler::Grammar GrammarCompiler::compile_json_schema(std::string_view schema, const JsonSchemaOptions& options) const {
   auto code = std::make_shared<MachineCode>();
-  HANLIN_ASSIGN(code->program, compile_schema(schema, options));
+  HANLIN_ASSIGN(code->program, compile_schema(schema, options, text_costs()));
   code->max_whitespace = options.max_whitespace;
   return finish(std::move(code));
 }
@@ -158,7 +165,7 @@ GrammarCompiler::Grammar GrammarCompiler::compile_tags(std::span<const TagSpec> 
         return Error{Code::kInvalidArgument, "tags: trigger '" + tags[j].trigger + "' is part of trigger '" + tag.trigger + "'"};
       }
     }
-    Result<Program> program = compile_schema(tag.json_schema, options);
+    Result<Program> program = compile_schema(tag.json_schema, options, text_costs());
     if (!program.ok()) return std::move(program).error().with_context("tag '" + tag.trigger + "'");
     code->tags.push_back({tag.trigger, tag.end, append(code->program, *std::move(program)), -1});
   }

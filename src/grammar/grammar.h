@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -73,14 +74,9 @@ class GrammarMatcher {
   int64_t tokens_to_finish();
 
  private:
-  const std::vector<int32_t>& plan();
-  std::vector<int32_t> spell(std::string_view text) const;
-
   std::shared_ptr<const CompiledGrammar> grammar_;
   std::shared_ptr<CompiledGrammar::Runtime> runtime_;
   std::vector<int32_t> states_;  // after each token; the last is now; -1: ended
-  int32_t planned_for_ = -2;
-  std::vector<int32_t> plan_;    // tokens of the shortest end from `planned_for_`
 };
 
 // Free text in which a trigger begins a part that follows a grammar.
@@ -110,6 +106,7 @@ class GrammarCompiler {
 
  private:
   Grammar finish(std::shared_ptr<MachineCode> code) const;
+  std::function<std::vector<int32_t>(const Dfa&)> text_costs() const;
   std::shared_ptr<const TokenVocabulary> vocabulary_;
 };
 

@@ -74,7 +74,7 @@ Machine::ObjectPlace& Machine::plan(int32_t index) {
     } else {
       cost = best(property, i);
     }
-    place.next_cost = std::min(place.next_cost, add_costs(cost, property.name_bytes + 3));
+    place.next_cost = std::min(place.next_cost, add_costs(cost, property.name_costs[0] + 3));
   }
   if (rule.others >= 0 && s.n_others < kMaxOtherNames && last_allowed == static_cast<int32_t>(rule.names.size())) {
     for (size_t c = 0; c < rule.classes.size(); ++c) {
@@ -165,7 +165,7 @@ int32_t Machine::key_cost_between(const ObjectPlace& place, int32_t trie, int32_
     const ObjectRule::TrieNode& node = rule.trie[static_cast<size_t>(trie)];
     for (int32_t i = node.first; i < node.last; ++i) {
       const int32_t name = rule.sorted[static_cast<size_t>(i)];
-      best = std::min(best, add_costs(place.name_costs[static_cast<size_t>(name)], rule.names[static_cast<size_t>(name)].name_bytes - node.prefix_bytes + 2));
+      best = std::min(best, add_costs(place.name_costs[static_cast<size_t>(name)], rule.names[static_cast<size_t>(name)].name_costs[static_cast<size_t>(node.depth)] + 2));
     }
   }
   if (q < 0) return best;

@@ -109,56 +109,11 @@ std::string GrammarMatcher::forced_run(size_t max_bytes) {
   return out;
 }
 
-// Longest tokens first: every piece of a legal text is legal.
-std::vector<int32_t> GrammarMatcher::spell(std::string_view text) const {
-  std::vector<int32_t> out;
-  const auto& nodes = grammar_->vocabulary_->trie().nodes();
-  for (size_t at = 0; at < text.size();) {
-    int32_t best = -1;
-    size_t length = 1, depth = 0;
-    for (size_t i = 0, end = nodes.size(); i < end && at + depth < text.size();) {
-      if (nodes[i].byte != static_cast<uint8_t>(text[at + depth])) {
-        i = static_cast<size_t>(nodes[i].after);
-        continue;
-      }
-      ++depth;
-      if (nodes[i].token >= 0) {
-        best = nodes[i].token;
-        length = depth;
-      }
-      end = static_cast<size_t>(nodes[i].after);
-      ++i;
-    }
-    out.push_back(best);
-    at += length;
-  }
-  return out;
-}
-
-// The shortest end, byte by byte downhill, spelled with as few tokens as the longest ones give.
-const std::vector<int32_t>& GrammarMatcher::plan() {
-  if (planned_for_ == states_.back()) return plan_;
-  plan_.clear();
-  std::string text;
-  int32_t state = states_.back();
-  TokenMasks& masks = runtime_->masks;
-  while (masks.cost(state) > 0 && text.size() < 100'000) {
-    const int32_t next = masks.cheapest_step(state, text);
-    if (next < 0) break;
-    state = next;
-  }
-  plan_ = spell(text);
-  planned_for_ = states_.back();
-  return plan_;
-}
-
 int64_t GrammarMatcher::tokens_to_finish() {
   if (states_.back() == kEnded) return 0;
   const std::lock_guard lock(runtime_->mutex);
   const int32_t cost = runtime_->masks.cost(states_.back());
-  if (cost == 0) return 0;
-  if (cost >= kInfinite) return kNoTokenLimit;
-  return std::min<int64_t>(cost, static_cast<int64_t>(plan().size()));
+  return cost >= kInfinite ? kNoTokenLimit : cost;
 }
 
 void GrammarMatcher::fill_mask(std::span<uint32_t> bits, int64_t n_tokens_left) {
@@ -171,14 +126,7 @@ void GrammarMatcher::fill_mask(std::span<uint32_t> bits, int64_t n_tokens_left) 
   const std::lock_guard lock(runtime_->mutex);
   TokenMasks& masks = runtime_->masks;
   const int32_t state = states_.back();
-  if (n_tokens_left > 0) {
-    masks.fill(state, std::min<int64_t>(n_tokens_left - 1, kInfinite), bits);
-    // Counted in bytes nothing may be short enough; the planned end takes fewer tokens.
-    if (masks.cost(state) > n_tokens_left - 1 && masks.cost(state) > 0) {
-      const std::vector<int32_t>& ahead = plan();
-      if (!ahead.empty() && ahead[0] >= 0 && static_cast<int64_t>(ahead.size()) <= n_tokens_left) set_bit(bits, ahead[0]);
-    }
-  }
+  if (n_tokens_left > 0) masks.fill(state, std::min<int64_t>(n_tokens_left - 1, kInfinite), bits);
   if (masks.is_free(state)) {
     for (int32_t id = 0; id < vocabulary.size(); ++id) {
       if (!vocabulary.is_text(id) && !vocabulary.bytes(id).empty()) set_bit(bits, id);

@@ -73,7 +73,7 @@ class WitnessSearch {
       const PropertyRule& property = rule_.names[static_cast<size_t>(name)];
       const uint8_t subset = subset_of(name);
       if (!property.required && subset == 0) continue;
-      cost = add_costs(cost, property_cost(p_, property, property.name_bytes, subset) + 1);
+      cost = add_costs(cost, property_cost(p_, property, property.name_costs[0], subset) + 1);
       ++n;
     }
     int32_t n_others = s_.n_others;
@@ -86,7 +86,7 @@ class WitnessSearch {
       if (n >= rule_.min) break;
       if (!is_open(rule_, s_, name) || subset_of(name) != 0) continue;
       const PropertyRule& property = rule_.names[static_cast<size_t>(name)];
-      const int32_t more = property_cost(p_, property, property.name_bytes, 0);
+      const int32_t more = property_cost(p_, property, property.name_costs[0], 0);
       if (more >= kInfinite) continue;
       cost = add_costs(cost, more + 1);
       ++n;

@@ -99,7 +99,7 @@ Result<int32_t> ProgramBuilder::string_rule(const StringSet& set) {
   const Dfa& dfa = program_.dfas[static_cast<size_t>(rule.dfa)];
   rule.universal = dfa.is_universal();
   rule.n_states = static_cast<int32_t>(dfa.states.size());
-  rule.costs = costs_to_accept(dfa, -1, cheapest_json_bytes);
+  rule.costs = text_costs_(dfa);
   if (!rule.universal && (rule.min > 0 || rule.has_max())) {
     const int64_t last = rule.has_max() ? rule.max : rule.min;
     if ((last + 1) * static_cast<int64_t>(dfa.states.size() + dfa.edges.size()) > kMaxTable) {
@@ -257,7 +257,7 @@ void ProgramBuilder::compute_costs() {
       std::stable_sort(rule.cheapest.begin(), rule.cheapest.end(), [&](int32_t a, int32_t b) {
         const auto key = [&](int32_t n) {
           const PropertyRule& p = rule.names[static_cast<size_t>(n)];
-          return add_costs(p.name_bytes, program_.specs[static_cast<size_t>(p.spec(0))].cost);
+          return add_costs(p.name_costs[0], program_.specs[static_cast<size_t>(p.spec(0))].cost);
         };
         return key(a) < key(b);
       });

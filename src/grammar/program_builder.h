@@ -1,6 +1,7 @@
 // From the formula of a schema to the rules that decoding follows.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <unordered_map>
@@ -15,7 +16,10 @@ namespace hanlin::grammar {
 // Used once. Follows every value that the schema can lead to, so that nothing is left to fail while decoding.
 class ProgramBuilder {
  public:
-  ProgramBuilder(FormulaStore& store, SchemaReader& reader, bool any_order) : store_(store), reader_(reader), normalizer_(store, reader), any_order_(any_order) {}
+  // `text_costs`: for each state of an automaton the price of the cheapest end, in bytes or tokens.
+  using TextCosts = std::function<std::vector<int32_t>(const Dfa&)>;
+  ProgramBuilder(FormulaStore& store, SchemaReader& reader, bool any_order, TextCosts text_costs)
+      : store_(store), reader_(reader), normalizer_(store, reader), any_order_(any_order), text_costs_(std::move(text_costs)) {}
 
   // Errors: kInvalidArgument and kUnsupported, as SchemaReader's. A schema without values gives a root of infinite cost.
   Result<Program> build(FormulaId root);
@@ -45,6 +49,7 @@ class ProgramBuilder {
   SchemaReader& reader_;
   Normalizer normalizer_;
   const bool any_order_;
+  const TextCosts text_costs_;
   Program program_;
   std::vector<FormulaId> formulas_;  // of specs
   std::unordered_map<FormulaId, int32_t> specs_;

@@ -15,12 +15,6 @@ constexpr size_t kMaxEnumerated = 1024;   // names of a finite pattern that are 
 constexpr size_t kMaxNames = 8192;
 constexpr size_t kMaxNameStates = 20'000;
 
-int32_t json_bytes(const std::string& text) {
-  int32_t n = 0;
-  for (uint32_t cp : code_points(text)) n += cheapest_json_bytes(cp, cp);
-  return n;
-}
-
 }  // namespace
 
 struct ProgramBuilder::ObjectDraft {
@@ -210,7 +204,7 @@ Status ProgramBuilder::object_rule(const Conjunction& all, Spec& spec) {
     PropertyRule property;
     HANLIN_ASSIGN(const FormulaId base, formula_for_name(draft, name, property.witness_mask));
     property.name = name;
-    property.name_bytes = json_bytes(name);
+    property.name_costs = text_costs_(literal_dfa({&name, 1}));
     property.required = std::find(draft.required.begin(), draft.required.end(), name) != draft.required.end();
     if (property.required && base == kFalseFormula) return {};
     property.specs = witness_specs(draft, base, property.witness_mask);
@@ -271,7 +265,7 @@ void ProgramBuilder::build_trie(ObjectRule& rule) {
       int32_t end = i + 1;
       while (end < last && items[static_cast<size_t>(end)].cps[t.depth] == cp) ++end;
       const auto child = static_cast<int32_t>(rule.trie.size());
-      rule.trie.push_back({0, 0, -1, i, end, rule.trie[static_cast<size_t>(t.node)].prefix_bytes + cheapest_json_bytes(cp, cp)});
+      rule.trie.push_back({0, 0, -1, i, end, static_cast<int32_t>(t.depth) + 1});
       rule.trie_edges.push_back({cp, child});
       ++rule.trie[static_cast<size_t>(t.node)].n_edges;
       todo.push({child, t.depth + 1});

@@ -60,7 +60,7 @@ struct ArrayRule {
 // A property: by subset of the witnesses that it stands for, the spec of its value.
 struct PropertyRule {
   std::string name;           // of declared ones
-  int32_t name_bytes = 0;     // in JSON, without quotes
+  std::vector<int32_t> name_costs = {0};  // [characters + 1]: from each character to the end of the name, without quotes
   bool required = false;
   uint8_t witness_mask = 0;   // witnesses that it may stand for
   std::vector<int32_t> specs; // [1] or [2^n_witnesses]
@@ -75,7 +75,7 @@ struct ObjectRule {
     int32_t first_edge = 0, n_edges = 0;
     int32_t name = -1;
     int32_t first = 0, last = 0;
-    int32_t prefix_bytes = 0;  // in JSON
+    int32_t depth = 0;  // characters
   };
   struct TrieEdge {
     uint32_t cp;

@@ -1,7 +1,9 @@
 // The whole way from the text of a JSON Schema to rules.
 #pragma once
 
+#include <functional>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "grammar/rules.h"
@@ -16,6 +18,8 @@ struct JsonSchemaOptions {
 };
 
 // Errors: kInvalidArgument for what is no schema or has no value, kUnsupported for what cannot be enforced exactly.
-Result<Program> compile_schema(std::string_view schema, const JsonSchemaOptions& options);
+// `text_costs` as ProgramBuilder's; none: bytes.
+Result<Program> compile_schema(std::string_view schema, const JsonSchemaOptions& options,
+                               std::function<std::vector<int32_t>(const Dfa&)> text_costs = {});
 
 }  // namespace hanlin::grammar

@@ -225,22 +225,4 @@ bool TokenMasks::is_dead_end(int32_t id) {
   return dead;
 }
 
-int32_t TokenMasks::cheapest_step(int32_t id, std::string& text) {
-  const FrameSet frames = set(id);
-  FrameSet next;
-  int best = -1;
-  int32_t least = kInfinite;
-  for (int b = 0; b < 256; ++b) {
-    machine_.step(frames, static_cast<uint8_t>(b), true, next);
-    const int32_t cost = Machine::cost(next);
-    if (!next.empty() && cost < least) {
-      least = cost;
-      best = b;
-    }
-  }
-  if (best < 0) return -1;
-  text += static_cast<char>(best);
-  return advance(id, {text.data() + text.size() - 1, 1});
-}
-
 }  // namespace hanlin::grammar

@@ -34,8 +34,6 @@ class TokenMasks {
   void fill(int32_t id, int64_t budget, std::span<uint32_t> bits);
   // The only byte that may follow, or -1; also -1 where the text may end.
   int forced_byte(int32_t id);
-  // One byte along the cheapest way to an end, appended to `text`; the state after it.
-  int32_t cheapest_step(int32_t id, std::string& text);
   // No byte may follow.
   bool is_dead_end(int32_t id);
   size_t memory_bytes() const { return machine_.n_frames() * 120 + n_mask_bytes_; }

@@ -10,6 +10,7 @@ namespace hanlin::grammar {
 void ByteTokenTrie::build(std::vector<std::pair<std::string_view, int32_t>> tokens, int64_t vocab_size) {
   std::sort(tokens.begin(), tokens.end(), [](const auto& a, const auto& b) { return a.first != b.first ? a.first < b.first : a.second < b.second; });
   same_.assign(static_cast<size_t>(vocab_size), -1);
+  roots_.fill(-1);
   std::vector<int32_t> path;  // nodes on the way to the last token
   std::string_view last;
   for (const auto& [bytes, id] : tokens) {
@@ -22,6 +23,7 @@ void ByteTokenTrie::build(std::vector<std::pair<std::string_view, int32_t>> toke
     }
     for (size_t i = common; i < bytes.size(); ++i) {
       path.push_back(static_cast<int32_t>(nodes_.size()));
+      if (i == 0) roots_[static_cast<uint8_t>(bytes[0])] = static_cast<int32_t>(nodes_.size());
       nodes_.push_back({static_cast<uint8_t>(bytes[i]), static_cast<uint8_t>(i), -1, 0});
     }
     int32_t& first = nodes_[static_cast<size_t>(path.back())].token;
@@ -67,5 +69,47 @@ TokenVocabulary::TokenVocabulary(const Tokenizer& tokenizer, int64_t vocab_size)
 }
 
 bool TokenVocabulary::ends(int32_t id) const { return std::binary_search(ends_.begin(), ends_.end(), id); }
+
+std::optional<std::vector<int32_t>> literal_costs(const TokenVocabulary& vocabulary, const Dfa& dfa) {
+  const size_t n = dfa.states.size();
+  for (size_t q = 0; q < n; ++q) {
+    for (const Dfa::Edge& e : dfa.edges_of(static_cast<int32_t>(q))) {
+      if (e.lo != e.hi || e.to <= static_cast<int32_t>(q)) return std::nullopt;
+    }
+  }
+  const auto& nodes = vocabulary.trie().nodes();
+  std::vector<int32_t> costs = costs_to_accept(dfa, -1, cheapest_json_bytes);
+  struct Place {
+    int32_t q;
+    CharState chars;
+  };
+  std::vector<Place> places(static_cast<size_t>(vocabulary.trie().max_depth()) + 2);
+  for (size_t q = n; q-- > 0;) {
+    for (const Dfa::Edge& e : dfa.edges_of(static_cast<int32_t>(q))) {
+      costs[q] = std::min(costs[q], cheapest_json_bytes(e.lo, e.hi) + costs[static_cast<size_t>(e.to)]);
+      std::string first;
+      append_code_point(first, e.lo);
+      const int32_t root = vocabulary.trie().root_child(static_cast<uint8_t>(first[0]));
+      if (root < 0) continue;
+      places[0] = {static_cast<int32_t>(q), 0};
+      for (size_t i = static_cast<size_t>(root), end = static_cast<size_t>(nodes[i].after); i < end;) {
+        const ByteTokenTrie::Node& node = nodes[i];
+        const Place here = places[node.depth];
+        Place next{-1, 0};
+        const CharStep s = step_char(here.chars, node.byte, true);
+        if (s.kind == CharStep::Kind::kPartial) next = {here.q, s.value};
+        if (s.kind == CharStep::Kind::kCodePoint) next.q = dfa.step(here.q, s.value);
+        if (next.q < 0) {
+          i = static_cast<size_t>(node.after);
+          continue;
+        }
+        places[node.depth + 1u] = next;
+        if (node.token >= 0 && next.chars == 0) costs[q] = std::min(costs[q], 1 + costs[static_cast<size_t>(next.q)]);
+        ++i;
+      }
+    }
+  }
+  return costs;
+}
 
 }  // namespace hanlin::grammar

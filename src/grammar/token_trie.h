@@ -1,12 +1,15 @@
 // A vocabulary as a trie over bytes: one walk tests every token, and whole subtrees fall away at the first bad byte.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "grammar/dfa.h"
 #include "text/tokenizer.h"
 
 namespace hanlin::grammar {
@@ -29,6 +32,8 @@ class ByteTokenTrie {
   // Tokens: (bytes, id). Ids with equal bytes share a node.
   void build(std::vector<std::pair<std::string_view, int32_t>> tokens, int64_t vocab_size);
   const std::vector<Node>& nodes() const { return nodes_; }
+  // The child of the root for a byte, or -1.
+  int32_t root_child(uint8_t byte) const { return roots_[byte]; }
   int32_t max_depth() const { return max_depth_; }
   template <typename Fn>
   void for_each_token(const Node& node, const Fn& fn) const {
@@ -38,6 +43,7 @@ class ByteTokenTrie {
  private:
   std::vector<Node> nodes_;
   std::vector<int32_t> same_;
+  std::array<int32_t, 256> roots_ = {};
   int32_t max_depth_ = 0;
 };
 
@@ -72,5 +78,9 @@ class TokenVocabulary {
   TokenBits content_;
   bool spells_ascii_ = true, spells_all_ = true;
 };
+
+// For each state of an automaton of a few texts, inside a JSON string: fewest tokens to an end. Nothing if it is not of
+// that kind (single characters, no loops): then bytes are a fair bound.
+std::optional<std::vector<int32_t>> literal_costs(const TokenVocabulary& vocabulary, const Dfa& dfa);
 
 }  // namespace hanlin::grammar
