@@ -64,7 +64,9 @@ CharStep step_char(CharState s, uint8_t byte, bool json) {
       const int digit = hex_value(byte);
       if (digit < 0) return dead();
       const uint32_t v = value << 4 | static_cast<uint32_t>(digit);
-      if (count < 3) return count == 1 && v >= 0xDC && v <= 0xDF ? dead() : partial(pack(kHex, count + 1, v));
+      if (count == 1 && v >= 0xDC && v <= 0xDF) return dead();                                 // half a pair
+      if ((count == 2 && v >= 0x2 && v <= 0x6) || (count == 3 && v >= 0x20 && v <= 0x7E)) return dead();  // printable: as itself
+      if (count < 3) return partial(pack(kHex, count + 1, v));
       return v >= 0xD800 && v <= 0xDBFF ? partial(pack(kHigh, 0, v)) : done(v);
     }
     case kHigh: return byte == '\\' ? partial(pack(kHighEscape, 0, value)) : dead();
@@ -96,14 +98,16 @@ Completions completions(CharState s) {
     }
     case kEscape:
       for (uint32_t c : {8u, 9u, 10u, 12u, 13u, uint32_t{'"'}, uint32_t{'/'}, uint32_t{'\\'}}) add(c, c, 1);
-      add(0, 0xD7FF, 5);
+      add(0, 0x1F, 5);
+      add(0x7F, 0xD7FF, 5);
       add(0xE000, 0xFFFF, 5);
       add(0x10000, 0x10FFFF, 11);
       break;
     case kHex: {
       const int32_t left = 4 - static_cast<int32_t>(count);
       const uint32_t lo = value << (4 * left), hi = ((value + 1) << (4 * left)) - 1;
-      add(lo, std::min(hi, 0xD7FFu), left);
+      add(lo, std::min(hi, 0x1Fu), left);
+      add(std::max(lo, 0x7Fu), std::min(hi, 0xD7FFu), left);
       add(std::max(lo, 0xE000u), hi, left);
       const uint32_t high_lo = std::max(lo, 0xD800u), high_hi = std::min(hi, 0xDBFFu);
       if (high_lo <= high_hi) add(0x10000 + ((high_lo - 0xD800) << 10), 0x10000 + ((high_hi - 0xD800) << 10) + 0x3FF, left + 6);

@@ -15,7 +15,8 @@ struct CharStep {
   uint32_t value = 0;  // CharState or code point
 };
 
-// One more byte. json: escapes are understood, control characters and an unescaped quote are not characters.
+// One more byte. json: escapes are understood, control characters and an unescaped quote are not characters. Escapes of
+// half a surrogate pair are refused, and \u00XX of printable ASCII characters, which have a plain spelling.
 CharStep step_char(CharState state, uint8_t byte, bool json);
 
 // What a half-read character can become: code points [lo, hi] at the price of so many more bytes.

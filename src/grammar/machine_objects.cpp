@@ -170,10 +170,14 @@ int32_t Machine::key_cost_between(const ObjectPlace& place, int32_t trie, int32_
   }
   if (q < 0) return best;
   // Names that begin like this but are taken: so many of the cheapest endings do not count.
-  int32_t n_taken = trie < 0 ? 0 : rule.trie[static_cast<size_t>(trie)].last - rule.trie[static_cast<size_t>(trie)].first;
-  if (prefix >= 0 && place.names > 0) n_taken += count_seen_below(place.names, prefix);
+  const int32_t n_seen = prefix >= 0 && place.names > 0 ? count_seen_below(place.names, prefix) : 0;
   for (size_t c = 0; c < rule.classes.size(); ++c) {
     if (place.class_costs[c] >= kInfinite) continue;
+    int32_t n_taken = n_seen;
+    if (trie >= 0) {
+      const ObjectRule::TrieNode& node = rule.trie[static_cast<size_t>(trie)];
+      for (int32_t i = node.first; i < node.last; ++i) n_taken += rule.names[static_cast<size_t>(rule.sorted[static_cast<size_t>(i)])].other_label == static_cast<int32_t>(c);
+    }
     const int32_t rest = n_taken == 0 ? rule.class_costs[c][static_cast<size_t>(q)] : nth_text_cost(rule.others, q, static_cast<int32_t>(c), n_taken);
     best = std::min(best, add_costs(place.class_costs[c], add_costs(rest, 2)));
   }

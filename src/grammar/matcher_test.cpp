@@ -134,10 +134,10 @@ TEST(Choices, OneOfThem) {
 }
 
 TEST(Ebnf, NestsAndRepeats) {
-  const auto grammar = must(compiler().compile_ebnf(R"(# sums
+  const auto grammar = must(compiler().compile_ebnf(R"x(# sums
 root ::= term ("+" term)*
 term ::= [0-9]{1,3} | "(" root ")"   # nested
-)"));
+)x"));
   EXPECT_TRUE(takes(grammar, "1+(22+333)+4"));
   EXPECT_FALSE(takes(grammar, "1+"));
   EXPECT_FALSE(takes(grammar, "1234"));

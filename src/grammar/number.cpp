@@ -9,7 +9,7 @@ namespace {
 
 constexpr int32_t kMaxIntegerDigits = 19;      // of bounded numbers
 constexpr int32_t kMaxFreeDigits = 60;         // before and after the point, of numbers without bounds
-constexpr int32_t kMaxExponentDigits = 3;
+constexpr int32_t kMaxExponentDigits = 3, kMaxExponent = 239;  // no reader of doubles overflows
 constexpr int32_t kMaxSearch = 20000;
 const Int128 kHuge = [] {
   Int128 v = 1;
@@ -290,7 +290,8 @@ std::optional<NumberState> NumberMachine::advance(const NumberState& s, char c) 
       if (!is_digit || s.n_exponent >= kMaxExponentDigits) return std::nullopt;
       n.phase = Phase::kExponent;
       ++n.n_exponent;
-      if (!s.free_exponent) n.exponent = static_cast<int16_t>(s.exponent * 10 + (c - '0'));
+      n.exponent = static_cast<int16_t>(s.exponent * 10 + (c - '0'));
+      if (n.exponent > kMaxExponent) return std::nullopt;
       return n;
   }
   if (c != 'e' && c != 'E') return std::nullopt;
@@ -420,6 +421,7 @@ int32_t NumberMachine::exponent_cost(const NumberState& s) const {
       for (int sign = s.negative_exponent; sign <= (s.phase == Phase::kE ? 1 : static_cast<int>(s.negative_exponent)); ++sign) {
         NumberState done = s;
         done.phase = Phase::kExponent;
+        if (s.exponent * power + i > kMaxExponent) continue;
         done.exponent = static_cast<int16_t>(s.exponent * power + i);
         done.negative_exponent = sign != 0;
         if (is_valid(done)) best = std::min(best, more + (s.phase == Phase::kE && sign ? 1 : 0));

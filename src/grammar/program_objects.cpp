@@ -218,7 +218,10 @@ Status ProgramBuilder::object_rule(const Conjunction& all, Spec& spec) {
       rule.class_costs.push_back(costs_to_accept(dfa, static_cast<int32_t>(c), cheapest_json_bytes));
       // Declared names are never undeclared ones: leave out as many as could be among the cheapest.
       size_t n_declared = 0;
-      for (const PropertyRule& p : rule.names) n_declared += dfa.match(p.name) == static_cast<int32_t>(c);
+      for (PropertyRule& p : rule.names) {
+        p.other_label = dfa.match(p.name);
+        n_declared += p.other_label == static_cast<int32_t>(c);
+      }
       std::vector<int32_t> fresh = cheapest_texts(dfa, 0, static_cast<int32_t>(c), n_declared + kMaxOtherNames + 1);
       if (fresh.size() < n_declared + kMaxOtherNames + 1) return Error{Code::kUnsupported, "JSON Schema: the patterns of an object's names allow too few or too long names to be enforced"};
       fresh.erase(fresh.begin(), fresh.begin() + static_cast<std::ptrdiff_t>(std::min(fresh.size(), n_declared)));

@@ -62,6 +62,7 @@ struct PropertyRule {
   std::string name;           // of declared ones
   std::vector<int32_t> name_costs = {0};  // [characters + 1]: from each character to the end of the name, without quotes
   bool required = false;
+  int32_t other_label = -1;   // what the automaton of undeclared names says of this one
   uint8_t witness_mask = 0;   // witnesses that it may stand for
   std::vector<int32_t> specs; // [1] or [2^n_witnesses]
   int32_t spec(uint8_t subset) const { return specs.size() == 1 ? specs[0] : specs[subset]; }

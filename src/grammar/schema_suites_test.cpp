@@ -116,8 +116,7 @@ bool has_unique_keys(const std::string& text) {
     if (event == Json::parse_event_t::key) unique = unique && open.back().insert(parsed.get<std::string>()).second;
     return true;
   };
-  (void)Json::parse(text, callback, false);
-  return unique;
+  return !Json::parse(text, callback, false).is_discarded() && unique;
 }
 
 TEST(SchemaSuites, RandomTextsAreValidWithinTheirBudget) {
@@ -128,10 +127,10 @@ TEST(SchemaSuites, RandomTextsAreValidWithinTheirBudget) {
   Rng rng(7);
   int n_texts = 0, n_judged = 0, n_row = 0;
   for (std::string line; std::getline(file, line); ++n_row) {
-    if (n_row % 3 != 0) continue;
+    if (n_row % 2 != 0) continue;
     const auto row = parse_json(line, 1000);
     const Json& schema = (*row)["schema"];
-    const bool any_order = n_row % 2 == 0;
+    const bool any_order = n_row % 4 == 0;
     const auto grammar = compiler.compile_json_schema(dump_json(schema), {.any_order = any_order, .assert_formats = true, .max_whitespace = any_order ? 0 : 2});
     if (!grammar.ok()) continue;
     for (int64_t extra : {0, 5, 60}) {

@@ -56,7 +56,7 @@ bool TokenMasks::is_complete(const FrameSet& set) const {
 void TokenMasks::walk(const ByteTokenTrie& trie, const FrameSet& set, int64_t budget, Mask& out) {
   stack_[0] = set;
   const auto& nodes = trie.nodes();
-  const bool partial_ok = vocabulary_->spells_all();
+  const bool partial_ok = vocabulary_->completes_characters();
   for (size_t i = 0; i < nodes.size();) {
     const ByteTokenTrie::Node& node = nodes[i];
     FrameSet& next = stack_[node.depth + 1u];
@@ -91,7 +91,7 @@ void TokenMasks::walk_string(const Frame& frame, int64_t budget, Mask& out) {
   const int32_t below = frame.parent->cost + 1;
   places[0] = {frame.b, frame.c, frame.chars, 0};
   const auto& nodes = vocabulary_->trie().nodes();
-  const bool partial_ok = vocabulary_->spells_all();
+  const bool partial_ok = vocabulary_->completes_characters();
   for (size_t i = 0; i < nodes.size();) {
     const ByteTokenTrie::Node& node = nodes[i];
     const Place& here = places[node.depth];
@@ -136,7 +136,7 @@ void TokenMasks::compute(const FrameSet& set, int64_t budget, Mask& out) {
       most = cost;
     }
   }
-  if (any != nullptr && most <= budget && vocabulary_->spells_all()) {
+  if (any != nullptr && most <= budget && vocabulary_->completes_characters()) {
     out.bits = vocabulary_->content();
     out.max_cost = most;
     walk(vocabulary_->quote_trie(), set, budget, out);

@@ -62,8 +62,7 @@ TokenVocabulary::TokenVocabulary(const Tokenizer& tokenizer, int64_t vocab_size)
     if (is_content) set_bit(content_, id);
   }
   for (int b = 0x20; b < 0x7F; ++b) spells_ascii_ = spells_ascii_ && single[static_cast<size_t>(b)];
-  // C0, C1 and F5 to FF are in no UTF-8 text.
-  for (int b = 0x80; b < 0xF5; ++b) spells_all_ = spells_all_ && (b == 0xC0 || b == 0xC1 || single[static_cast<size_t>(b)]);
+  for (int b = 0x80; b < 0xC0; ++b) completes_characters_ = completes_characters_ && single[static_cast<size_t>(b)];
   trie_.build(std::move(all), vocab_size);
   quote_trie_.build(std::move(quotes), vocab_size);
 }

@@ -66,8 +66,8 @@ class TokenVocabulary {
   const TokenBits& content() const { return content_; }
   // Every byte has a token of its own among the printable ASCII characters, so that every text can be spelled.
   bool spells_ascii() const { return spells_ascii_; }
-  // Bytes above 0x7F, too: characters may be left half-written.
-  bool spells_all() const { return spells_all_; }
+  // Every continuation byte of UTF-8, too: a token may leave a character half-written.
+  bool completes_characters() const { return completes_characters_; }
 
  private:
   int64_t size_;
@@ -76,7 +76,7 @@ class TokenVocabulary {
   std::vector<int32_t> ends_;
   ByteTokenTrie trie_, quote_trie_;
   TokenBits content_;
-  bool spells_ascii_ = true, spells_all_ = true;
+  bool spells_ascii_ = true, completes_characters_ = true;
 };
 
 // For each state of an automaton of a few texts, inside a JSON string: fewest tokens to an end. Nothing if it is not of
