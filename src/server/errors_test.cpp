@@ -65,7 +65,7 @@ const BadBody kBadBodies[] = {
     {"/v1/chat/completions", "{" + kMessages + R"(,"guided_choice":[]})", 400, "guided_choice"},
     {"/v1/chat/completions", "{" + kMessages + R"(,"guided_choice":[1]})", 400, "guided_choice"},
     {"/v1/chat/completions", "{" + kMessages + R"(,"guided_regex":7})", 400, "guided_regex"},
-    {"/v1/chat/completions", "{" + kMessages + R"(,"guided_regex":"a","grammar":"root ::= "a""})", 400, "grammar"},
+    {"/v1/chat/completions", "{" + kMessages + R"(,"guided_regex":"a","grammar":"root ::= [a]"})", 400, "grammar"},
     {"/v1/chat/completions", "{" + kMessages + R"(,"tool_choice":"required"})", 400, "tool_choice"},
     {"/v1/chat/completions", "{" + kMessages + R"(,"tools":[{}]})", 400, "tools[0]"},
     {"/v1/chat/completions", "{" + kMessages + R"(,"timeout":0})", 400, "timeout"},
