@@ -98,18 +98,18 @@ bool Machine::frame_may_end(const Frame& f) const {
   }
 }
 
-bool Machine::is_free_text(const Frame& f) const {
-  if (f.chars != 0) return false;
+int64_t Machine::free_text_limit(const Frame& f) const {
+  if (f.chars != 0) return -1;
   if (f.kind == Frame::Kind::kString) {
     const StringRule& rule = program_.strings[static_cast<size_t>(f.a)];
-    return rule.universal && !rule.has_max();
+    return !rule.universal ? -1 : rule.max - f.c;
   }
   if (f.kind == Frame::Kind::kKey) {
     const ObjectPlace& place = objects_[static_cast<size_t>(f.a)];
     const ObjectRule& rule = program_.objects[static_cast<size_t>(place.state.rule)];
-    return rule.others_universal && f.c >= 0 && place.class_costs[0] < kInfinite;
+    return rule.others_universal && f.c >= 0 && place.class_costs[0] < kInfinite ? StringRule::kMaxLength : -1;
   }
-  return false;
+  return -1;
 }
 
 int32_t Machine::free_text_cost(const Frame& f) const {

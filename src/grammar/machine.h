@@ -64,8 +64,8 @@ class Machine {
   static int32_t cost(const FrameSet& set);
   size_t n_frames() const { return frames_.size(); }
   const MachineCode& code() const { return *code_; }
-  // Whether the frame is inside a string or name that may be any text of any length.
-  bool is_free_text(const Frame& frame) const;
+  // How many more characters of any kind fit where the frame is, inside a string or name; -1: not just any.
+  int64_t free_text_limit(const Frame& frame) const;
   // Of such a frame: most bytes to the end after any whole characters of content.
   int32_t free_text_cost(const Frame& frame) const;
 

@@ -57,6 +57,7 @@ class ProgramBuilder {
   std::vector<std::pair<StringSet, int32_t>> strings_;
   std::map<std::string, std::pair<int32_t, std::vector<std::vector<char>>>> others_;
   std::vector<int32_t> number_costs_;
+  std::unordered_map<std::string, std::vector<int32_t>> name_costs_;
 };
 
 }  // namespace hanlin::grammar

@@ -204,7 +204,9 @@ Status ProgramBuilder::object_rule(const Conjunction& all, Spec& spec) {
     PropertyRule property;
     HANLIN_ASSIGN(const FormulaId base, formula_for_name(draft, name, property.witness_mask));
     property.name = name;
-    property.name_costs = text_costs_(literal_dfa({&name, 1}));
+    std::vector<int32_t>& name_costs = name_costs_[name];
+    if (name_costs.empty()) name_costs = text_costs_(literal_dfa({&name, 1}));
+    property.name_costs = name_costs;
     property.required = std::find(draft.required.begin(), draft.required.end(), name) != draft.required.end();
     if (property.required && base == kFalseFormula) return {};
     property.specs = witness_specs(draft, base, property.witness_mask);

@@ -126,18 +126,16 @@ void TokenMasks::compute(const FrameSet& set, int64_t budget, Mask& out) {
   out.bits.assign(mask_words(vocabulary_->size()), 0);
   out.max_cost = 0;
   // Inside a string that takes anything, all content tokens are fine; only tokens with a quote need the machine.
-  const Frame* any = nullptr;
+  int64_t limit = -1;
   int32_t most = 0;
   for (const Frame* f : set) {
-    if (!machine_.is_free_text(*f)) continue;
-    const int32_t cost = machine_.free_text_cost(*f) + kMaxPartial;
-    if (any == nullptr || cost < most) {
-      any = f;
-      most = cost;
-    }
+    const int64_t fits = machine_.free_text_limit(*f);
+    if (fits <= limit) continue;
+    limit = fits;
+    most = machine_.free_text_cost(*f) + kMaxPartial;
   }
-  if (any != nullptr && most <= budget && vocabulary_->completes_characters()) {
-    out.bits = vocabulary_->content();
+  if (limit >= 0 && most <= budget && vocabulary_->completes_characters()) {
+    out.bits = vocabulary_->content_up_to(limit);
     out.max_cost = most;
     walk(vocabulary_->quote_trie(), set, budget, out);
     return;

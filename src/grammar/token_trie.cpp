@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 
 #include "grammar/char_decoder.h"
 
@@ -54,17 +55,31 @@ TokenVocabulary::TokenVocabulary(const Tokenizer& tokenizer, int64_t vocab_size)
     if (bytes.find('"') != std::string::npos) quotes.push_back({bytes, id});
     CharState state = 0;
     bool is_content = true;
+    int32_t n_chars = 0;
     for (char c : bytes) {
       const CharStep s = step_char(state, static_cast<uint8_t>(c), true);
       is_content = is_content && s.kind != CharStep::Kind::kDead;
       state = s.kind == CharStep::Kind::kPartial ? s.value : 0;
+      n_chars += s.kind == CharStep::Kind::kCodePoint;
     }
-    if (is_content) set_bit(content_, id);
+    if (!is_content) continue;
+    set_bit(content_, id);
+    content_lengths_.push_back({n_chars + (state != 0), id});
   }
+  std::sort(content_lengths_.begin(), content_lengths_.end(), std::greater<>());
   for (int b = 0x20; b < 0x7F; ++b) spells_ascii_ = spells_ascii_ && single[static_cast<size_t>(b)];
   for (int b = 0x80; b < 0xC0; ++b) completes_characters_ = completes_characters_ && single[static_cast<size_t>(b)];
   trie_.build(std::move(all), vocab_size);
   quote_trie_.build(std::move(quotes), vocab_size);
+}
+
+TokenBits TokenVocabulary::content_up_to(int64_t n) const {
+  TokenBits bits = content_;
+  for (const auto& [n_chars, id] : content_lengths_) {
+    if (n_chars <= n) break;
+    bits[static_cast<size_t>(id) / 32] &= ~(1u << (id % 32));
+  }
+  return bits;
 }
 
 bool TokenVocabulary::ends(int32_t id) const { return std::binary_search(ends_.begin(), ends_.end(), id); }

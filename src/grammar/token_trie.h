@@ -64,6 +64,8 @@ class TokenVocabulary {
   const ByteTokenTrie& quote_trie() const { return quote_trie_; }
   // Tokens that are content of a JSON string wherever any content is allowed.
   const TokenBits& content() const { return content_; }
+  // The same without tokens of more than `n` characters (one that is not whole counts).
+  TokenBits content_up_to(int64_t n) const;
   // Every byte has a token of its own among the printable ASCII characters, so that every text can be spelled.
   bool spells_ascii() const { return spells_ascii_; }
   // Every continuation byte of UTF-8, too: a token may leave a character half-written.
@@ -76,6 +78,7 @@ class TokenVocabulary {
   std::vector<int32_t> ends_;
   ByteTokenTrie trie_, quote_trie_;
   TokenBits content_;
+  std::vector<std::pair<int32_t, int32_t>> content_lengths_;  // (characters, id) of content tokens, longest first
   bool spells_ascii_ = true, completes_characters_ = true;
 };
 
