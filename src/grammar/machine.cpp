@@ -107,7 +107,8 @@ int64_t Machine::free_text_limit(const Frame& f) const {
   if (f.kind == Frame::Kind::kKey) {
     const ObjectPlace& place = objects_[static_cast<size_t>(f.a)];
     const ObjectRule& rule = program_.objects[static_cast<size_t>(place.state.rule)];
-    return rule.others_universal && f.c >= 0 && place.class_costs[0] < kInfinite ? StringRule::kMaxLength : -1;
+    const bool all = rule.others_total && f.c >= 0 && std::all_of(place.class_costs.begin(), place.class_costs.end(), [](int32_t c) { return c < kInfinite; });
+    return all ? StringRule::kMaxLength : -1;
   }
   return -1;
 }
@@ -115,8 +116,9 @@ int64_t Machine::free_text_limit(const Frame& f) const {
 int32_t Machine::free_text_cost(const Frame& f) const {
   if (f.kind == Frame::Kind::kString) return f.cost;
   const ObjectPlace& place = objects_[static_cast<size_t>(f.a)];
-  const ObjectRule& rule = program_.objects[static_cast<size_t>(place.state.rule)];
-  return add_costs(f.parent->cost, add_costs(place.class_costs[0], 2 + rule.fresh_costs[0].back() + 4));
+  // Among the texts of three more characters there are more than names can be taken.
+  const int32_t value = *std::max_element(place.class_costs.begin(), place.class_costs.end());
+  return add_costs(f.parent->cost, add_costs(value, 2 + 8));
 }
 
 void Machine::step_frame(const Frame& f, uint8_t byte) {

@@ -15,6 +15,18 @@ constexpr size_t kMaxEnumerated = 1024;   // names of a finite pattern that are 
 constexpr size_t kMaxNames = 8192;
 constexpr size_t kMaxNameStates = 20'000;
 
+bool is_total(const Dfa& dfa) {
+  for (size_t q = 0; q < dfa.states.size(); ++q) {
+    uint32_t next = 0;
+    for (const Dfa::Edge& e : dfa.edges_of(static_cast<int32_t>(q))) {
+      if (e.lo != next) return false;
+      next = e.hi + 1;
+    }
+    if (next != kMaxCodePoint + 1 || dfa.states[q].label < 0) return false;
+  }
+  return !dfa.is_empty();
+}
+
 }  // namespace
 
 struct ProgramBuilder::ObjectDraft {
@@ -171,7 +183,7 @@ Status ProgramBuilder::add_other_names(ObjectDraft& draft, ObjectRule& rule) {
   if (rule.classes.empty()) return {};
   if (dfas.empty()) {
     rule.others = copy_dfa(names_dfa);
-    rule.others_universal = true;
+    rule.others_total = true;
   } else {
     const Dfa& all = store_.dfa(names_dfa);
     DfaBuilder relabelled;
@@ -181,7 +193,7 @@ Status ProgramBuilder::add_other_names(ObjectDraft& draft, ObjectRule& rule) {
     }
     rule.others = static_cast<int32_t>(program_.dfas.size());
     program_.dfas.push_back(std::move(relabelled).finish(0));
-    rule.others_universal = program_.dfas.back().is_universal();
+    rule.others_total = is_total(program_.dfas.back());
   }
   return {};
 }

@@ -87,7 +87,7 @@ struct ObjectRule {
   std::vector<int32_t> sorted;
   // All other names: labels of `others` are indexes of `classes`. No text at all: none allowed.
   int32_t others = -1;  // dfa
-  bool others_universal = false;
+  bool others_total = false;  // every text has a label: any name that is not declared is of some class
   std::vector<PropertyRule> classes;
   std::vector<std::vector<int32_t>> class_costs;  // [class][state]
   std::vector<std::vector<int32_t>> fresh_costs;  // [class][k]: bytes of the k-th cheapest name

@@ -1,6 +1,7 @@
 #include "grammar/token_masks.h"
 
 #include <algorithm>
+#include <array>
 
 namespace hanlin::grammar {
 namespace {
@@ -90,6 +91,20 @@ void TokenMasks::walk_string(const Frame& frame, int64_t budget, Mask& out) {
   std::vector<Place> places(static_cast<size_t>(vocabulary_->trie().max_depth()) + 2);
   const int32_t below = frame.parent->cost + 1;
   places[0] = {frame.b, frame.c, frame.chars, 0};
+  // Next states by ASCII character, for the states that the walk meets.
+  std::vector<int32_t> table_of(dfa.states.size(), -1);
+  std::vector<std::array<int32_t, 128>> tables;
+  const auto ascii_step = [&](int32_t q, uint8_t byte) {
+    int32_t& t = table_of[static_cast<size_t>(q)];
+    if (t < 0) {
+      t = static_cast<int32_t>(tables.size());
+      tables.emplace_back().fill(-1);
+      for (const Dfa::Edge& e : dfa.edges_of(q)) {
+        for (uint32_t cp = e.lo; cp <= e.hi && cp < 128; ++cp) tables.back()[cp] = e.to;
+      }
+    }
+    return tables[static_cast<size_t>(t)][byte];
+  };
   const auto& nodes = vocabulary_->trie().nodes();
   const bool partial_ok = vocabulary_->completes_characters();
   for (size_t i = 0; i < nodes.size();) {
@@ -97,7 +112,12 @@ void TokenMasks::walk_string(const Frame& frame, int64_t budget, Mask& out) {
     const Place& here = places[node.depth];
     Place& next = places[node.depth + 1u];
     next.rest = kInfinite;
-    const CharStep s = step_char(here.chars, node.byte, true);
+    const bool is_plain = here.chars == 0 && node.byte >= 0x20 && node.byte < 0x80 && node.byte != '"' && node.byte != '\\';
+    if (is_plain) {
+      const int32_t q = ascii_step(here.q, node.byte);
+      if (q >= 0) next = {q, here.length + 1, 0, rule.rest(q, here.length + 1)};
+    }
+    const CharStep s = is_plain ? CharStep{} : step_char(here.chars, node.byte, true);
     if (s.kind == CharStep::Kind::kCodePoint) {
       const int32_t q = dfa.step(here.q, s.value);
       if (q >= 0) next = {q, here.length + 1, 0, rule.rest(q, here.length + 1)};
