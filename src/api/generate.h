@@ -65,6 +65,30 @@ struct SamplingParams {
   std::optional<uint64_t> seed = {};  // the same seed gives the same text, alone or in a batch
 };
 
+// What the answer must look like. Everything that it forbids is impossible, and the answer is complete also when
+// max_tokens ends it. Plain data: the generator compiles it.
+struct Constraint {
+  enum class Kind {
+    kJsonSchema,  // source: a JSON Schema; the answer is a JSON text that is valid
+    kRegex,       // source: a regular expression that the whole answer matches
+    kGrammar,     // source: EBNF in the notation of GBNF
+    kChoices,     // the answer is one of `choices`
+    kTags,        // free text; each trigger begins a part that follows its schema, up to its end
+  };
+  struct Tag {
+    std::string trigger;
+    std::string schema;  // JSON Schema
+    std::string end;     // text that follows the value; may be empty
+  };
+  Kind kind = Kind::kJsonSchema;
+  std::string source = {};
+  std::vector<std::string> choices = {};
+  std::vector<Tag> tags = {};
+  bool any_order = false;     // of JSON properties; default: as the schema declares them
+  int max_whitespace = 16;    // white space characters in a row between the parts of JSON; 0: compact
+  std::string param = {};     // the request field it came from, for messages
+};
+
 struct GenerateRequest {
   std::string id;
   Prompt prompt;
@@ -78,6 +102,7 @@ struct GenerateRequest {
   int n = 1;                               // choices
   int logprobs = -1;                       // -1: none; k: the chosen token and its k best alternatives
   int prompt_logprobs = -1;                // -1: none; k: for each prompt token, with k alternatives ("echo")
+  std::optional<Constraint> constraint = {};
   int priority = 0;                        // larger first
   std::optional<std::chrono::steady_clock::time_point> deadline = {};
 };

@@ -21,7 +21,7 @@ const char* prompt_param(const api::Prompt& prompt) {
 }
 
 Frontend::Frontend(std::shared_ptr<const Tokenizer> tokenizer, int64_t context_length, int64_t vocab_size)
-    : tokenizer_(std::move(tokenizer)), prompter_(tokenizer_), context_length_(context_length), vocab_size_(vocab_size) {}
+    : tokenizer_(std::move(tokenizer)), prompter_(tokenizer_), constraints_(std::make_unique<ConstraintCompiler>(tokenizer_, vocab_size)), context_length_(context_length), vocab_size_(vocab_size) {}
 
 Result<std::unique_ptr<Request>> Frontend::prepare(api::GenerateRequest params, api::TokenSink sink) const {
   HANLIN_TRY(check_params(params, vocab_size_));
@@ -52,6 +52,9 @@ Result<std::unique_ptr<Request>> Frontend::prepare(api::GenerateRequest params, 
   auto request = std::make_unique<Request>();
   request->prompt = std::move(prompt);
   request->max_tokens = params.max_tokens.value_or(context_length_ - n_prompt);
+  if (params.constraint && request->max_tokens > 0) {
+    HANLIN_ASSIGN(request->grammar, constraints_->prepare(*params.constraint, request->max_tokens));
+  }
   request->seed = params.sampling.seed.value_or(random_seed());
   request->params = std::move(params);
   request->sink = std::move(sink);

@@ -9,6 +9,7 @@
 #include "api/generate.h"
 #include "base/result.h"
 #include "engine/chat_prompt.h"
+#include "engine/constraint.h"
 #include "engine/request.h"
 #include "text/tokenizer.h"
 
@@ -30,6 +31,7 @@ class Frontend {
 
   std::shared_ptr<const Tokenizer> tokenizer_;
   ChatPrompter prompter_;
+  std::unique_ptr<ConstraintCompiler> constraints_;
   int64_t context_length_;
   int64_t vocab_size_;
 };

@@ -23,7 +23,12 @@ OutputText::Piece OutputText::push(int32_t id, std::optional<api::TokenLogprob> 
   const std::string decoded = decoder_.push(id);
   if (logprob) pending_.push_back({*std::move(logprob), n_decoded_bytes_, n_decoded_bytes_ + decoded.size()});
   n_decoded_bytes_ += decoded.size();
-  piece.stopped = stops_.push(decoded, piece.text);
+  if (look_for_stops_) {
+    piece.stopped = stops_.push(decoded, piece.text);
+  } else {
+    stops_.flush(piece.text);
+    piece.text += decoded;
+  }
   n_shown_bytes_ += piece.text.size();
   release_tokens(piece);
   return piece;
@@ -31,7 +36,11 @@ OutputText::Piece OutputText::push(int32_t id, std::optional<api::TokenLogprob> 
 
 OutputText::Piece OutputText::flush() {
   Piece piece;
-  piece.stopped = stops_.push(decoder_.flush(), piece.text);
+  if (look_for_stops_) {
+    piece.stopped = stops_.push(decoder_.flush(), piece.text);
+  } else {
+    piece.text += decoder_.flush();
+  }
   stops_.flush(piece.text);
   n_shown_bytes_ += piece.text.size();
   if (!piece.stopped) n_decoded_bytes_ = n_shown_bytes_;

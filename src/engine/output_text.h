@@ -28,6 +28,8 @@ class OutputText {
 
   // `logprob` is kept if the request wants log-probabilities.
   Piece push(int32_t id, std::optional<api::TokenLogprob> logprob);
+  // While off, stop strings in the text do not count: the answer is inside something that must be completed.
+  void look_for_stops(bool on) { look_for_stops_ = on; }
   // The answer ends here for another reason: what was held back.
   Piece flush();
   const std::string& stop_reason() const { return stops_.matched(); }
@@ -41,6 +43,7 @@ class OutputText {
 
   StreamDecoder decoder_;
   StopMatcher stops_;
+  bool look_for_stops_ = true;
   size_t n_decoded_bytes_ = 0;
   size_t n_shown_bytes_ = 0;
   std::deque<Pending> pending_;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "api/generate.h"
+#include "engine/constraint.h"
 #include "engine/drafter.h"
 #include "engine/output_text.h"
 #include "engine/sampler.h"
@@ -35,6 +36,7 @@ struct Choice : Sequence {
   SamplingState sampling;
   OutputText output;
   Drafter drafter;
+  std::optional<ConstraintState> constraint;  // what may come next, if the request limits that
   int n_unreported = 0;  // tokens since the last event
   bool is_finished = false;
   int64_t n_generated() const { return n_known() - n_prompt; }
@@ -48,6 +50,7 @@ struct Request {
   std::vector<int32_t> prompt;
   int64_t max_tokens = 0;
   uint64_t seed = 0;
+  std::shared_ptr<const grammar::CompiledGrammar> grammar;  // null: free text
   api::TokenSink sink;
   std::shared_ptr<RequestControl> control = std::make_shared<RequestControl>();
   Clock::time_point submitted;

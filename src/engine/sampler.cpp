@@ -47,10 +47,10 @@ void SamplingState::accept(int32_t token) {
   if (counts_tokens_) ++n_output_[token];
 }
 
-// The row with penalties and bias: the model's own row if there are none.
-std::span<const float> Sampler::adjust(std::span<const float> logits, const SamplingState& state) {
+// The row with penalties and bias, and without what is not allowed: the model's own row if there is nothing to change.
+std::span<const float> Sampler::adjust(std::span<const float> logits, const SamplingState& state, std::span<const uint32_t> allowed) {
   const api::SamplingParams& params = state.params_;
-  if (state.n_output_.empty() && params.logit_bias.empty()) return logits;
+  if (state.n_output_.empty() && params.logit_bias.empty() && allowed.empty()) return logits;
   row_.assign(logits.begin(), logits.end());
   for (const auto& [token, n_output] : state.n_output_) {
     float& logit = row_[static_cast<size_t>(token)];
@@ -58,12 +58,17 @@ std::span<const float> Sampler::adjust(std::span<const float> logits, const Samp
     if (n_output > 0) logit -= params.presence_penalty + params.frequency_penalty * static_cast<float>(n_output);
   }
   for (const auto& [token, bias] : params.logit_bias) row_[static_cast<size_t>(token)] += bias;
+  if (!allowed.empty()) {
+    for (size_t i = 0; i < row_.size(); ++i) {
+      if (!(allowed[i / 32] >> (i % 32) & 1)) row_[i] = -std::numeric_limits<float>::infinity();
+    }
+  }
   return row_;
 }
 
-int32_t Sampler::sample(std::span<const float> logits, SamplingState& state) {
+int32_t Sampler::sample(std::span<const float> logits, SamplingState& state, std::span<const uint32_t> allowed) {
   const api::SamplingParams& params = state.params_;
-  const std::span<const float> row = adjust(logits, state);
+  const std::span<const float> row = adjust(logits, state, allowed);
   const float max = kernels_.max_value(row.data(), static_cast<int64_t>(row.size()));
   if (!std::isfinite(max)) return -1;
   if (params.temperature == 0) return find_first(row, max);

@@ -38,7 +38,8 @@ class Sampler {
   explicit Sampler(const kernels::KernelTable& kernels) : kernels_(kernels) {}
 
   // The next token, or -1 if the logits [V] are not numbers. Advances the state's random numbers (not for greedy).
-  int32_t sample(std::span<const float> logits, SamplingState& state);
+  // `allowed`: a bit for each token in words of 32, or empty for all; filters see only what is allowed.
+  int32_t sample(std::span<const float> logits, SamplingState& state, std::span<const uint32_t> allowed = {});
 
  private:
   struct Candidate {
@@ -46,7 +47,7 @@ class Sampler {
     int32_t id;
     float key;  // of the typical filter
   };
-  std::span<const float> adjust(std::span<const float> logits, const SamplingState& state);
+  std::span<const float> adjust(std::span<const float> logits, const SamplingState& state, std::span<const uint32_t> allowed);
   int32_t sample_unfiltered(std::span<const float> logits, float max, float temperature, double u);
   void gather_above(std::span<const float> logits, float least);
   void gather_best(std::span<const float> logits, float max, int top_k);

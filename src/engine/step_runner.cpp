@@ -35,6 +35,7 @@ void StepRunner::add(std::unique_ptr<Request> request) {
 void StepRunner::add_choice(Request& request, int choice_idx, const Choice* leader) {
   SamplingState sampling(request.params.sampling, request.seed, choice_idx, request.prompt);
   auto choice = std::make_unique<Choice>(request, std::move(sampling), OutputText(tokenizer_, request.params));
+  if (request.grammar) choice->constraint.emplace(request.grammar, model_.vocab_size());
   choice->priority = request.params.priority;
   choice->arrival = request.arrival;
   choice->choice_idx = choice_idx;
@@ -208,27 +209,33 @@ bool StepRunner::ends_answer(const Request& request, int32_t token) const {
 
 void StepRunner::sample(Choice& choice, std::span<const float> row) {
   Request& request = choice.request;
-  const int32_t token = sampler_.sample(row, choice.sampling);
+  ConstraintState* constraint = choice.constraint ? &*choice.constraint : nullptr;
+  const bool may_end = constraint == nullptr || constraint->may_end();
+  const int64_t n_left = request.max_tokens - choice.n_generated();
+  const int32_t token = sampler_.sample(row, choice.sampling, constraint ? constraint->mask(n_left) : std::span<const uint32_t>());
   if (token < 0) {
     fail(request, Error{Code::kInternal, "generation: expected finite logits, the model computed others (is the file damaged?)"});
     return;
   }
   choice.sampling.accept(token);
+  if (constraint) constraint->accept(token);
   choice.tokens.push_back(token);
   ++choice.n_unreported;
   ++request.usage.completion_tokens;
   ++counters_.generated_tokens;
 
   api::TokenEvent event;
-  const bool is_end = ends_answer(request, token);
+  const bool is_end = may_end && (ends_answer(request, token) || (constraint && constraint->ended()));
   OutputText::Piece piece;
   if (!is_end) {
     std::optional<api::TokenLogprob> logprob;
     if (request.params.logprobs >= 0) logprob = logprobs_.read(row, token, request.params.logprobs);
+    if (constraint) choice.output.look_for_stops(constraint->stops_count());
     piece = choice.output.push(token, std::move(logprob));
   }
+  const bool is_complete = constraint && !is_end && constraint->is_complete();
   const bool is_full = choice.n_generated() == request.max_tokens;
-  if (!piece.stopped && (is_end || is_full)) {
+  if (!piece.stopped && (is_end || is_full || is_complete)) {
     OutputText::Piece rest = choice.output.flush();
     piece.text += rest.text;
     std::move(rest.tokens.begin(), rest.tokens.end(), std::back_inserter(piece.tokens));
@@ -237,7 +244,7 @@ void StepRunner::sample(Choice& choice, std::span<const float> row) {
   event.text = std::move(piece.text);
   event.tokens = std::move(piece.tokens);
   if (piece.stopped) event.stop_reason = choice.output.stop_reason();
-  if (piece.stopped || is_end) {
+  if (piece.stopped || is_end || is_complete) {
     finish(choice, std::move(event), api::FinishReason::kStop);
   } else if (is_full) {
     finish(choice, std::move(event), api::FinishReason::kLength);

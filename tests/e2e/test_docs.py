@@ -1,4 +1,4 @@
-"""The documents tell the truth: every ```sh and ```python block of README.md, docs/API.md and docs/MODELS.md is run as it stands.
+"""The documents tell the truth: every ```sh and ```python block of README.md and of the guides under docs is run as it stands.
 
 A block that a test cannot run has `<!-- not run: reason -->` on the line before it. A block that shows a refused request has
 `<!-- refused: STATUS -->`; without it, curl fails on every HTTP error. Port 8000 becomes the port of the test's service.
@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 from conftest import Service
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DOCUMENTS = ["README.md", "docs/API.md", "docs/MODELS.md", "docs/TOOLS.md"]
+DOCUMENTS = ["README.md", "docs/API.md", "docs/MODELS.md", "docs/TOOLS.md", "docs/STRUCTURED_OUTPUT.md"]
 SERVED = ["qwen2.5-coder-0.5b", "all-minilm-l6-v2"]  # what `hanlin serve` serves without --model
 NEEDED = SERVED + ["smollm2-135m"]
 BLOCK = re.compile(r"(?:^<!-- (?P<mark>not run|refused): (?P<detail>[^\n]+) -->\n)?^```(?P<language>sh|python)\n(?P<text>.*?)^```$", re.M | re.S)

@@ -66,7 +66,7 @@ Result<RunningGeneration> start_chat(const EndpointContext& context) {
   HANLIN_ASSIGN(const api::ServedModel* model, generator_model(context, fields));
   api::GenerateRequest request;
   read_generation_fields(context, fields, &request);
-  check_response_format(fields);
+  read_constraint(fields, &request);
   read_logprobs(fields, &request);
   request.max_tokens = fields.optional_integer("max_tokens", 1, INT64_MAX);
   if (const auto newer = fields.optional_integer("max_completion_tokens", 1, INT64_MAX)) request.max_tokens = newer;

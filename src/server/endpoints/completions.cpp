@@ -259,7 +259,7 @@ Result<RunningGeneration> start_completion(const EndpointContext& context) {
   HANLIN_ASSIGN(const api::ServedModel* model, generator_model(context, fields));
   api::GenerateRequest request;
   read_generation_fields(context, fields, &request);
-  check_response_format(fields);
+  read_constraint(fields, &request);
   const StreamFields stream = read_stream_fields(fields);
   const CompletionPlan plan = read_plan(fields, request, stream);
   request.max_tokens = fields.integer("max_tokens", kDefaultMaxTokens, 0, INT64_MAX);

@@ -220,14 +220,4 @@ std::vector<api::Message> read_messages(JsonFields& fields) {
   return messages;
 }
 
-void check_response_format(JsonFields& fields) {
-  const Json* format = fields.find("response_format");
-  if (!format) return;
-  if (!format->is_object() || !format->contains("type") || !(*format)["type"].is_string()) {
-    return fields.fail("response_format", "expected an object with a type, got " + describe_json(*format));
-  }
-  const std::string type = (*format)["type"].get<std::string>();
-  if (type != "text") fields.fail("response_format", "\"" + type.substr(0, 40) + "\" is not supported yet; only \"text\" is", Code::kUnsupported);
-}
-
 }  // namespace hanlin::server

@@ -32,7 +32,9 @@ StreamFields read_stream_fields(JsonFields& fields);
 // "messages": a conversation of at least one message. Content may be text, or a list of text parts, which are joined.
 std::vector<api::Message> read_messages(JsonFields& fields);
 
-// response_format: only {"type":"text"} for now; anything else is refused rather than half enforced.
-void check_response_format(JsonFields& fields);
+// What the answer must look like, from response_format (OpenAI: text, json_object, json_schema) or one of guided_json,
+// guided_regex, guided_choice, guided_grammar and grammar (as vLLM and llama.cpp name them); at most one of them.
+// The generator compiles it and refuses what cannot be enforced exactly.
+void read_constraint(JsonFields& fields, api::GenerateRequest* request);
 
 }  // namespace hanlin::server

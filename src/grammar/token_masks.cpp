@@ -1,0 +1,246 @@
+#include "grammar/token_masks.h"
+
+#include <algorithm>
+#include <array>
+
+namespace hanlin::grammar {
+namespace {
+
+constexpr int32_t kMaxPartial = 12;                     // bytes that a half-written character may still need
+constexpr size_t kMaxMaskBytes = size_t{64} << 20;      // kept masks of one grammar
+constexpr int64_t kNoBudget = std::numeric_limits<int64_t>::max();
+
+}  // namespace
+
+TokenMasks::TokenMasks(std::shared_ptr<const MachineCode> code, std::shared_ptr<const TokenVocabulary> vocabulary)
+    : machine_(std::move(code)), vocabulary_(std::move(vocabulary)) {
+  stack_.resize(static_cast<size_t>(vocabulary_->trie().max_depth()) + 2);
+  start_ = intern(machine_.start());
+}
+
+int32_t TokenMasks::intern(const FrameSet& set) {
+  uint64_t h = set.size();
+  for (const Frame* f : set) h = (h ^ f->id) * 0x9e3779b97f4a7c15ull + (h >> 31);
+  const auto [first, last] = ids_.equal_range(h);
+  for (auto it = first; it != last; ++it) {
+    if (sets_[static_cast<size_t>(it->second)].frames == set) return it->second;
+  }
+  State& state = sets_.emplace_back();
+  state.frames = set;
+  state.cost = Machine::cost(set);
+  state.may_end = machine_.may_end(set);
+  const auto id = static_cast<int32_t>(sets_.size()) - 1;
+  ids_.emplace(h, id);
+  return id;
+}
+
+bool TokenMasks::is_free(int32_t id) const {
+  const FrameSet& frames = set(id);
+  return frames.size() == 1 && frames[0]->kind == Frame::Kind::kFree;
+}
+
+int32_t TokenMasks::advance(int32_t id, std::string_view bytes) {
+  FrameSet here = set(id), next;
+  for (char c : bytes) {
+    machine_.step(here, static_cast<uint8_t>(c), false, next);
+    if (next.empty()) return -1;
+    std::swap(here, next);
+  }
+  return intern(here);
+}
+
+// No character is left half-written.
+bool TokenMasks::is_complete(const FrameSet& set) const {
+  return std::all_of(set.begin(), set.end(), [](const Frame* f) { return f->chars == 0; });
+}
+
+void TokenMasks::walk(const ByteTokenTrie& trie, const FrameSet& set, int64_t budget, Mask& out) {
+  stack_[0] = set;
+  const auto& nodes = trie.nodes();
+  const bool partial_ok = vocabulary_->completes_characters();
+  for (size_t i = 0; i < nodes.size();) {
+    const ByteTokenTrie::Node& node = nodes[i];
+    FrameSet& next = stack_[node.depth + 1u];
+    machine_.step(stack_[node.depth], node.byte, true, next);
+    if (next.empty()) {
+      i = static_cast<size_t>(node.after);
+      continue;
+    }
+    if (node.token >= 0) {
+      const int32_t cost = Machine::cost(next);
+      if (cost <= budget && (partial_ok || is_complete(next))) {
+        trie.for_each_token(node, [&](int32_t id) { set_bit(out.bits, id); });
+        out.max_cost = std::max(out.max_cost, cost);
+      }
+    }
+    ++i;
+  }
+}
+
+// Tokens that stay inside a string: only its automaton and the length move.
+void TokenMasks::walk_string(const Frame& frame, int64_t budget, Mask& out) {
+  const Program& program = machine_.code().program;
+  const StringRule& rule = program.strings[static_cast<size_t>(frame.a)];
+  const Dfa& dfa = program.dfas[static_cast<size_t>(rule.dfa)];
+  struct Place {
+    int32_t q;
+    int64_t length;
+    CharState chars;
+    int32_t rest;
+  };
+  std::vector<Place> places(static_cast<size_t>(vocabulary_->trie().max_depth()) + 2);
+  const int32_t below = frame.parent->cost + 1;
+  places[0] = {frame.b, frame.c, frame.chars, 0};
+  // Next states by ASCII character, for the states that the walk meets.
+  std::vector<int32_t> table_of(dfa.states.size(), -1);
+  std::vector<std::array<int32_t, 128>> tables;
+  const auto ascii_step = [&](int32_t q, uint8_t byte) {
+    int32_t& t = table_of[static_cast<size_t>(q)];
+    if (t < 0) {
+      t = static_cast<int32_t>(tables.size());
+      tables.emplace_back().fill(-1);
+      for (const Dfa::Edge& e : dfa.edges_of(q)) {
+        for (uint32_t cp = e.lo; cp <= e.hi && cp < 128; ++cp) tables.back()[cp] = e.to;
+      }
+    }
+    return tables[static_cast<size_t>(t)][byte];
+  };
+  const auto& nodes = vocabulary_->trie().nodes();
+  const bool partial_ok = vocabulary_->completes_characters();
+  for (size_t i = 0; i < nodes.size();) {
+    const ByteTokenTrie::Node& node = nodes[i];
+    const Place& here = places[node.depth];
+    Place& next = places[node.depth + 1u];
+    next.rest = kInfinite;
+    const bool is_plain = here.chars == 0 && node.byte >= 0x20 && node.byte < 0x80 && node.byte != '"' && node.byte != '\\';
+    if (is_plain) {
+      const int32_t q = ascii_step(here.q, node.byte);
+      if (q >= 0) next = {q, here.length + 1, 0, rule.rest(q, here.length + 1)};
+    }
+    const CharStep s = is_plain ? CharStep{} : step_char(here.chars, node.byte, true);
+    if (s.kind == CharStep::Kind::kCodePoint) {
+      const int32_t q = dfa.step(here.q, s.value);
+      if (q >= 0) next = {q, here.length + 1, 0, rule.rest(q, here.length + 1)};
+    } else if (s.kind == CharStep::Kind::kPartial) {
+      int32_t rest = kInfinite;
+      for (const Completion& c : completions(s.value)) {
+        for (const Dfa::Edge& e : dfa.edges_of(here.q)) {
+          if (e.lo <= c.hi && e.hi >= c.lo) rest = std::min(rest, add_costs(c.n_bytes, rule.rest(e.to, here.length + 1)));
+        }
+      }
+      next = {here.q, here.length, s.value, rest};
+    }
+    if (next.rest >= kInfinite) {
+      i = static_cast<size_t>(node.after);
+      continue;
+    }
+    if (node.token >= 0 && below + next.rest <= budget && (partial_ok || next.chars == 0)) {
+      vocabulary_->trie().for_each_token(node, [&](int32_t id) { set_bit(out.bits, id); });
+      out.max_cost = std::max(out.max_cost, below + next.rest);
+    }
+    ++i;
+  }
+}
+
+void TokenMasks::compute(const FrameSet& set, int64_t budget, Mask& out) {
+  out.bits.assign(mask_words(vocabulary_->size()), 0);
+  out.max_cost = 0;
+  // Inside a string that takes anything, all content tokens are fine; only tokens with a quote need the machine.
+  int64_t limit = -1;
+  int32_t most = 0;
+  for (const Frame* f : set) {
+    const int64_t fits = machine_.free_text_limit(*f);
+    if (fits <= limit) continue;
+    limit = fits;
+    most = machine_.free_text_cost(*f) + kMaxPartial;
+  }
+  if (limit >= 0 && most <= budget && vocabulary_->completes_characters()) {
+    out.bits = vocabulary_->content_up_to(limit);
+    out.max_cost = most;
+    walk(vocabulary_->quote_trie(), set, budget, out);
+    return;
+  }
+  if (set.size() == 1 && set[0]->kind == Frame::Kind::kString) {
+    const Frame& f = *set[0];
+    if (budget != kNoBudget) {
+      walk_string(f, budget, out);
+    } else {
+      const uint64_t key = ((static_cast<uint64_t>(static_cast<uint32_t>(f.a)) << 32 | static_cast<uint32_t>(f.b)) * 0x9e3779b97f4a7c15ull) ^
+                           (static_cast<uint64_t>(static_cast<uint32_t>(f.c)) << 32 | f.chars);
+      std::unique_ptr<Mask>& known = strings_[key];
+      const int32_t below = f.parent->cost;
+      if (!known) {
+        known = std::make_unique<Mask>();
+        known->bits.assign(mask_words(vocabulary_->size()), 0);
+        walk_string(f, budget, *known);
+        known->max_cost -= below;
+        n_mask_bytes_ += known->bits.size() * 4;
+      }
+      out.bits = known->bits;
+      out.max_cost = known->max_cost + below;
+    }
+    walk(vocabulary_->quote_trie(), set, budget, out);
+    return;
+  }
+  walk(vocabulary_->trie(), set, budget, out);
+}
+
+const TokenMasks::Mask& TokenMasks::mask(int32_t id) {
+  if (!sets_[static_cast<size_t>(id)].mask) {
+    if (n_mask_bytes_ > kMaxMaskBytes) {
+      for (State& s : sets_) s.mask.reset();
+      strings_.clear();
+      n_mask_bytes_ = 0;
+    }
+    auto mask = std::make_unique<Mask>();
+    const FrameSet frames = set(id);
+    compute(frames, kNoBudget, *mask);
+    n_mask_bytes_ += mask->bits.size() * 4;
+    sets_[static_cast<size_t>(id)].mask = std::move(mask);
+  }
+  return *sets_[static_cast<size_t>(id)].mask;
+}
+
+void TokenMasks::fill(int32_t id, int64_t budget, std::span<uint32_t> bits) {
+  const Mask& all = mask(id);
+  if (all.max_cost <= budget) {
+    std::copy(all.bits.begin(), all.bits.end(), bits.begin());
+    return;
+  }
+  Mask some;
+  const FrameSet frames = set(id);
+  compute(frames, budget, some);
+  std::copy(some.bits.begin(), some.bits.end(), bits.begin());
+}
+
+int TokenMasks::forced_byte(int32_t id) {
+  int& forced = sets_[static_cast<size_t>(id)].forced;
+  if (forced != -2) return forced;
+  forced = -1;
+  if (sets_[static_cast<size_t>(id)].may_end) return forced;
+  const FrameSet frames = set(id);
+  FrameSet next;
+  int found = -1;
+  for (int b = 0; b < 256; ++b) {
+    machine_.step(frames, static_cast<uint8_t>(b), true, next);
+    if (next.empty()) continue;
+    if (found >= 0) return sets_[static_cast<size_t>(id)].forced = -1;
+    found = b;
+  }
+  return sets_[static_cast<size_t>(id)].forced = found;
+}
+
+bool TokenMasks::is_dead_end(int32_t id) {
+  if (sets_[static_cast<size_t>(id)].dead_end >= 0) return sets_[static_cast<size_t>(id)].dead_end != 0;
+  const FrameSet frames = set(id);
+  FrameSet next;
+  bool dead = true;
+  for (int b = 0; b < 256 && dead; ++b) {
+    machine_.step(frames, static_cast<uint8_t>(b), true, next);
+    dead = next.empty();
+  }
+  sets_[static_cast<size_t>(id)].dead_end = dead;
+  return dead;
+}
+
+}  // namespace hanlin::grammar

@@ -1,0 +1,70 @@
+// Which tokens may come next: the machine meets the vocabulary.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "grammar/machine.h"
+#include "grammar/token_trie.h"
+
+namespace hanlin::grammar {
+
+// Masks of one grammar over one vocabulary, each computed once for a set of frames. Not safe to share between threads.
+class TokenMasks {
+ public:
+  TokenMasks(std::shared_ptr<const MachineCode> code, std::shared_ptr<const TokenVocabulary> vocabulary);
+
+  Machine& machine() { return machine_; }
+  // Sets by number, equal ones once: a number is all that a matcher has to remember of a state.
+  int32_t intern(const FrameSet& set);
+  const FrameSet& set(int32_t id) const { return sets_[static_cast<size_t>(id)].frames; }
+  int32_t start() const { return start_; }
+  int32_t cost(int32_t id) const { return sets_[static_cast<size_t>(id)].cost; }
+  bool may_end(int32_t id) const { return sets_[static_cast<size_t>(id)].may_end; }
+  // In the free text around tags.
+  bool is_free(int32_t id) const;
+  // The state after these bytes, or -1.
+  int32_t advance(int32_t id, std::string_view bytes);
+  // Tokens after which a legal end is still `budget` bytes away or less (budget counts what may follow the token).
+  void fill(int32_t id, int64_t budget, std::span<uint32_t> bits);
+  // The only byte that may follow, or -1; also -1 where the text may end.
+  int forced_byte(int32_t id);
+  // No byte may follow.
+  bool is_dead_end(int32_t id);
+  size_t memory_bytes() const { return machine_.n_frames() * 120 + n_mask_bytes_; }
+
+ private:
+  struct Mask {
+    TokenBits bits;
+    int32_t max_cost = 0;  // over all its tokens, of what must follow
+  };
+  struct State {
+    FrameSet frames;
+    int32_t cost = kInfinite;
+    bool may_end = false;
+    int forced = -2;
+    int dead_end = -1;
+    std::unique_ptr<Mask> mask;
+  };
+  const Mask& mask(int32_t id);
+  void compute(const FrameSet& set, int64_t budget, Mask& out);
+  void walk(const ByteTokenTrie& trie, const FrameSet& set, int64_t budget, Mask& out);
+  void walk_string(const Frame& frame, int64_t budget, Mask& out);
+  bool is_complete(const FrameSet& set) const;
+
+  Machine machine_;
+  std::shared_ptr<const TokenVocabulary> vocabulary_;
+  std::vector<State> sets_;
+  std::unordered_multimap<uint64_t, int32_t> ids_;
+  std::vector<FrameSet> stack_;
+  std::unordered_map<uint64_t, std::unique_ptr<Mask>> strings_;  // content masks of bounded strings
+  int32_t start_ = 0;
+  size_t n_mask_bytes_ = 0;
+};
+
+}  // namespace hanlin::grammar

@@ -1,0 +1,129 @@
+#include "grammar/token_trie.h"
+
+#include <algorithm>
+#include <array>
+#include <functional>
+
+#include "grammar/char_decoder.h"
+
+namespace hanlin::grammar {
+
+void ByteTokenTrie::build(std::vector<std::pair<std::string_view, int32_t>> tokens, int64_t vocab_size) {
+  std::sort(tokens.begin(), tokens.end(), [](const auto& a, const auto& b) { return a.first != b.first ? a.first < b.first : a.second < b.second; });
+  same_.assign(static_cast<size_t>(vocab_size), -1);
+  roots_.fill(-1);
+  std::vector<int32_t> path;  // nodes on the way to the last token
+  std::string_view last;
+  for (const auto& [bytes, id] : tokens) {
+    if (bytes.empty() || bytes.size() > 255) continue;
+    size_t common = 0;
+    while (common < last.size() && common < bytes.size() && last[common] == bytes[common]) ++common;
+    while (path.size() > common) {
+      nodes_[static_cast<size_t>(path.back())].after = static_cast<int32_t>(nodes_.size());
+      path.pop_back();
+    }
+    for (size_t i = common; i < bytes.size(); ++i) {
+      path.push_back(static_cast<int32_t>(nodes_.size()));
+      if (i == 0) roots_[static_cast<uint8_t>(bytes[0])] = static_cast<int32_t>(nodes_.size());
+      nodes_.push_back({static_cast<uint8_t>(bytes[i]), static_cast<uint8_t>(i), -1, 0});
+    }
+    int32_t& first = nodes_[static_cast<size_t>(path.back())].token;
+    same_[static_cast<size_t>(id)] = first;
+    first = id;
+    max_depth_ = std::max(max_depth_, static_cast<int32_t>(bytes.size()));
+    last = bytes;
+  }
+  for (int32_t node : path) nodes_[static_cast<size_t>(node)].after = static_cast<int32_t>(nodes_.size());
+}
+
+TokenVocabulary::TokenVocabulary(const Tokenizer& tokenizer, int64_t vocab_size) : size_(vocab_size) {
+  const auto n = static_cast<int32_t>(std::min<int64_t>(vocab_size, tokenizer.vocab_size()));
+  bytes_.resize(static_cast<size_t>(n));
+  is_text_.assign(static_cast<size_t>(n), 0);
+  for (int32_t id : tokenizer.end_of_generation()) {
+    if (id < vocab_size) ends_.push_back(id);
+  }
+  std::vector<std::pair<std::string_view, int32_t>> all, quotes;
+  content_.assign(mask_words(vocab_size), 0);
+  std::array<bool, 256> single{};
+  for (int32_t id = 0; id < n; ++id) {
+    std::string& bytes = bytes_[static_cast<size_t>(id)] = std::string(tokenizer.token_bytes(id));
+    if (bytes.empty() || tokenizer.is_special(id) || ends(id)) continue;
+    is_text_[static_cast<size_t>(id)] = 1;
+    all.push_back({bytes, id});
+    if (bytes.size() == 1) single[static_cast<uint8_t>(bytes[0])] = true;
+    if (bytes.find('"') != std::string::npos) quotes.push_back({bytes, id});
+    CharState state = 0;
+    bool is_content = true;
+    int32_t n_chars = 0;
+    for (char c : bytes) {
+      const CharStep s = step_char(state, static_cast<uint8_t>(c), true);
+      is_content = is_content && s.kind != CharStep::Kind::kDead;
+      state = s.kind == CharStep::Kind::kPartial ? s.value : 0;
+      n_chars += s.kind == CharStep::Kind::kCodePoint;
+    }
+    if (!is_content) continue;
+    set_bit(content_, id);
+    content_lengths_.push_back({n_chars + (state != 0), id});
+  }
+  std::sort(content_lengths_.begin(), content_lengths_.end(), std::greater<>());
+  for (int b = 0x20; b < 0x7F; ++b) spells_ascii_ = spells_ascii_ && single[static_cast<size_t>(b)];
+  for (int b = 0x80; b < 0xC0; ++b) completes_characters_ = completes_characters_ && single[static_cast<size_t>(b)];
+  trie_.build(std::move(all), vocab_size);
+  quote_trie_.build(std::move(quotes), vocab_size);
+}
+
+TokenBits TokenVocabulary::content_up_to(int64_t n) const {
+  TokenBits bits = content_;
+  for (const auto& [n_chars, id] : content_lengths_) {
+    if (n_chars <= n) break;
+    bits[static_cast<size_t>(id) / 32] &= ~(1u << (id % 32));
+  }
+  return bits;
+}
+
+bool TokenVocabulary::ends(int32_t id) const { return std::binary_search(ends_.begin(), ends_.end(), id); }
+
+std::optional<std::vector<int32_t>> literal_costs(const TokenVocabulary& vocabulary, const Dfa& dfa) {
+  const size_t n = dfa.states.size();
+  for (size_t q = 0; q < n; ++q) {
+    for (const Dfa::Edge& e : dfa.edges_of(static_cast<int32_t>(q))) {
+      if (e.lo != e.hi || e.to <= static_cast<int32_t>(q)) return std::nullopt;
+    }
+  }
+  const auto& nodes = vocabulary.trie().nodes();
+  std::vector<int32_t> costs = costs_to_accept(dfa, -1, cheapest_json_bytes);
+  struct Place {
+    int32_t q;
+    CharState chars;
+  };
+  std::vector<Place> places(static_cast<size_t>(vocabulary.trie().max_depth()) + 2);
+  for (size_t q = n; q-- > 0;) {
+    for (const Dfa::Edge& e : dfa.edges_of(static_cast<int32_t>(q))) {
+      costs[q] = std::min(costs[q], cheapest_json_bytes(e.lo, e.hi) + costs[static_cast<size_t>(e.to)]);
+      std::string first;
+      append_code_point(first, e.lo);
+      const int32_t root = vocabulary.trie().root_child(static_cast<uint8_t>(first[0]));
+      if (root < 0) continue;
+      places[0] = {static_cast<int32_t>(q), 0};
+      for (size_t i = static_cast<size_t>(root), end = static_cast<size_t>(nodes[i].after); i < end;) {
+        const ByteTokenTrie::Node& node = nodes[i];
+        const Place here = places[node.depth];
+        Place next{-1, 0};
+        const CharStep s = step_char(here.chars, node.byte, true);
+        if (s.kind == CharStep::Kind::kPartial) next = {here.q, s.value};
+        if (s.kind == CharStep::Kind::kCodePoint) next.q = dfa.step(here.q, s.value);
+        if (next.q < 0) {
+          i = static_cast<size_t>(node.after);
+          continue;
+        }
+        places[node.depth + 1u] = next;
+        if (node.token >= 0 && next.chars == 0) costs[q] = std::min(costs[q], 1 + costs[static_cast<size_t>(next.q)]);
+        ++i;
+      }
+    }
+  }
+  return costs;
+}
+
+}  // namespace hanlin::grammar
