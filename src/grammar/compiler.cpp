@@ -117,7 +117,6 @@ GrammarCompiler::Grammar GrammarCompiler::compile_json_schema(std::string_view s
 }
 
 GrammarCompiler::Grammar GrammarCompiler::compile_regex(std::string_view pattern) const {
-  if (!is_valid_utf8(pattern)) return Error{Code::kInvalidArgument, "regular expression: expected UTF-8"};
   HANLIN_ASSIGN(const Dfa dfa, grammar::compile_regex(pattern, {.full_match = true}));
   if (dfa.is_empty()) return Error{Code::kInvalidArgument, "regular expression: no text matches"};
   auto code = std::make_shared<MachineCode>();
@@ -127,7 +126,6 @@ GrammarCompiler::Grammar GrammarCompiler::compile_regex(std::string_view pattern
 }
 
 GrammarCompiler::Grammar GrammarCompiler::compile_ebnf(std::string_view text) const {
-  if (!is_valid_utf8(text)) return Error{Code::kInvalidArgument, "grammar: expected UTF-8"};
   HANLIN_ASSIGN(EbnfGrammar ebnf, parse_ebnf(text));
   auto code = std::make_shared<MachineCode>();
   code->network = std::move(ebnf.network);

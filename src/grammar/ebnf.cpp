@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "grammar/regex_ast.h"
+#include "text/utf8.h"
 
 namespace hanlin::grammar {
 namespace {
@@ -271,6 +272,7 @@ class Parser {
   }
 
   Status character(uint32_t& cp) {
+    if (at_ >= cps_.size()) return wrong("ends in the middle");
     cp = cps_[at_++];
     if (cp != '\\') return {};
     if (at_ >= cps_.size()) return wrong("\\ at the end");
@@ -339,6 +341,7 @@ class Parser {
 }  // namespace
 
 Result<EbnfGrammar> parse_ebnf(std::string_view text) {
+  if (!is_valid_utf8(text)) return Error{Code::kInvalidArgument, "grammar: expected UTF-8"};
   if (text.size() > kMaxBytes) return Error{Code::kUnsupported, "grammar: larger than 256 KiB"};
   return Parser(text).parse();
 }

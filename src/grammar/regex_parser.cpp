@@ -3,6 +3,7 @@
 
 #include "grammar/dfa.h"
 #include "grammar/regex_ast.h"
+#include "text/utf8.h"
 
 namespace hanlin::grammar {
 
@@ -319,6 +320,7 @@ class Parser {
 }  // namespace
 
 Result<std::unique_ptr<RegexNode>> parse_regex(std::string_view pattern) {
+  if (!is_valid_utf8(pattern)) return Error{Code::kInvalidArgument, "regular expression: expected UTF-8"};
   if (pattern.size() > 16384) return Error{Code::kUnsupported, "regular expression: longer than 16384 bytes"};
   return Parser(pattern).parse();
 }

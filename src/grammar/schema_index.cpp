@@ -148,7 +148,7 @@ void SchemaIndex::walk(const Json& schema, std::string pointer, std::string base
   if (schema.contains("$recursiveAnchor")) ++dynamic_anchors_[""];
   for (const char* keyword : kSingle) {
     const auto it = schema.find(keyword);
-    if (it != schema.end() && !it->is_array()) walk(*it, pointer + "/" + keyword, base, draft);
+    if (it != schema.end() && (!it->is_array() || keyword != std::string_view("items"))) walk(*it, pointer + "/" + keyword, base, draft);
   }
   for (const char* keyword : kLists) {
     const auto it = schema.find(keyword);
@@ -159,9 +159,14 @@ void SchemaIndex::walk(const Json& schema, std::string pointer, std::string base
     const auto it = schema.find(keyword);
     if (it == schema.end() || !it->is_object()) continue;
     for (const auto& [key, value] : it->items()) {
-      if (value.is_object() || value.is_boolean()) walk(value, pointer + "/" + keyword + "/" + escaped(key), base, draft);
+      walk(value, pointer + "/" + keyword + "/" + escaped(key), base, draft);
     }
   }
+}
+
+int32_t SchemaIndex::find(const Json& schema) {
+  const auto it = numbers_.find(&schema);
+  return it != numbers_.end() ? it->second : add(schema, "", "", Draft::k2020);
 }
 
 int32_t SchemaIndex::n_dynamic_anchors(const std::string& name) const {

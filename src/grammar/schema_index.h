@@ -30,8 +30,8 @@ class SchemaIndex {
   const SchemaNode& operator[](int32_t node) const { return nodes_[static_cast<size_t>(node)]; }
   size_t size() const { return nodes_.size(); }
   int32_t root() const { return 0; }
-  // The number of a schema that stands in the document.
-  int32_t find(const Json& schema) const { return numbers_.at(&schema); }
+  // The number of a value of the document that stands where a schema is expected.
+  int32_t find(const Json& schema);
   // What `reference` means in `from`. Errors: kInvalidArgument if it points nowhere in the document, kUnsupported if it
   // points to another document.
   Result<int32_t> resolve(int32_t from, const std::string& reference);
