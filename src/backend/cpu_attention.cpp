@@ -1,0 +1,211 @@
+// The KV cache's blocks and attention over them.
+#include <cmath>
+
+#include "backend/cpu_backend.h"
+
+namespace hanlin {
+
+using kernels::kKvBlock;
+
+namespace {
+
+// Positions of keys that attention takes together (a multiple of the KV block); see attention().
+constexpr int64_t kKeySpan = 256;
+
+// Attention over keys [0, a) and [a, b) becomes attention over [0, b): `out` [rows][n_values] and `stats` (AttentionArgs) are
+// the first's and receive the result. Rows of a token stand n_heads to a line of ldo.
+void join_attention(int64_t rows, int64_t n_heads, int64_t head_dim, const float* next, const float* next_stats, float* out, int64_t ldo, float* stats) {
+  for (int64_t row = 0; row < rows; ++row, next += head_dim, next_stats += 2, stats += 2) {
+    if (next_stats[1] == 0) continue;
+    const float highest = std::max(stats[0], next_stats[0]);
+    const float a = stats[1] * std::exp(stats[0] - highest), b = next_stats[1] * std::exp(next_stats[0] - highest);
+    const float share_a = a / (a + b), share_b = b / (a + b);
+    float* to = out + row / n_heads * ldo + row % n_heads * head_dim;
+    for (int64_t e = 0; e < head_dim; ++e) to[e] = to[e] * share_a + next[e] * share_b;
+    stats[0] = highest;
+    stats[1] = a + b;
+  }
+}
+
+}  // namespace
+
+void CpuBackend::kv_write(KvCache& cache, int64_t layer, TensorView k, TensorView v, std::span<const TokenRange> ranges) {
+  const auto& kv = static_cast<const CpuKvCache&>(cache);
+  const int64_t head_dim = kv.shape.head_dim;
+  for (const TokenRange& range : ranges) {
+    const auto write_token = [&](int64_t i) {
+      const int64_t position = range.first_position + i;
+      const int64_t block = range.blocks[static_cast<size_t>(position / kKvBlock)];
+      for (int64_t head = 0; head < kv.shape.n_kv_heads; ++head) {
+        table_.kv_write(kv.type, k.row(range.begin + i) + head * head_dim, v.row(range.begin + i) + head * head_dim, head_dim,
+                        static_cast<int>(position % kKvBlock), kv.keys(layer, block, head), kv.values(layer, block, head));
+      }
+    };
+    // One unit per block: two threads never write into the same cache line.
+    const int64_t first_block = range.first_position / kKvBlock;
+    const int64_t n_blocks = (range.first_position + range.n - 1) / kKvBlock - first_block + 1;
+    const auto write_block = [&](int64_t unit, int) {
+      const int64_t begin = std::max(range.first_position, (first_block + unit) * kKvBlock) - range.first_position;
+      const int64_t end = std::min(range.first_position + range.n, (first_block + unit + 1) * kKvBlock) - range.first_position;
+      for (int64_t i = begin; i < end; ++i) write_token(i);
+    };
+    if (n_blocks < 2 || range.n * k.cols <= kSerialValues) {
+      for (int64_t unit = 0; unit < n_blocks; ++unit) write_block(unit, 0);
+    } else {
+      pool_.run(n_blocks, write_block);
+    }
+  }
+}
+
+// Keys are taken in spans of kKeySpan positions, each by itself, and the results joined in order. Where spans begin depends
+// on positions alone: a token's result is the same bits in a prompt, in a chunk and decoded alone. Few tokens: a unit is
+// one span, so that one long text keeps all threads busy. Many: a unit takes all spans of a tile of tokens.
+void CpuBackend::attention(const KvCache& cache, int64_t layer, TensorView q, std::span<const TokenRange> ranges,
+                           const AttentionSpec& spec, TensorView out) {
+  const auto& kv = static_cast<const CpuKvCache&>(cache);
+  const int64_t group = spec.n_heads / spec.n_kv_heads;
+  const int64_t tile = std::max<int64_t>(1, 64 / group);
+  const int64_t tile_values = tile * group * spec.head_dim, tile_stats = tile * group * 2;
+  std::vector<AttentionUnit>& units = attention_units_;
+  units.clear();
+  block_pointers_.clear();
+  int64_t n_parts = 0;
+  for (const TokenRange& range : ranges) {
+    const int64_t n_blocks = (range.first_position + range.n + kKvBlock - 1) / kKvBlock;
+    for (int64_t head = 0; head < spec.n_kv_heads; ++head) {
+      const size_t pointers = block_pointers_.size();
+      for (int64_t i = 0; i < n_blocks; ++i) block_pointers_.push_back(kv.keys(layer, range.blocks[static_cast<size_t>(i)], head));
+      for (int64_t i = 0; i < n_blocks; ++i) block_pointers_.push_back(kv.values(layer, range.blocks[static_cast<size_t>(i)], head));
+      // Last tiles first: they see the most keys.
+      for (int64_t begin = (range.n - 1) / tile * tile; begin >= 0; begin -= tile) {
+        AttentionUnit unit{&range, begin, std::min(tile, range.n - begin), head, pointers, 0, 0, -1};
+        const int64_t first = range.first_position + begin, end = first + unit.n;
+        const int64_t key = spec.window > 0 ? std::max<int64_t>(0, first - spec.window + 1) : 0;
+        const int64_t span_begin = key / kKeySpan, span_end = (end + kKeySpan - 1) / kKeySpan;
+        if (range.n > tile || span_end - span_begin == 1) {
+          unit.span_begin = span_begin;
+          unit.span_end = span_end;
+          units.push_back(unit);
+          continue;
+        }
+        for (int64_t span = span_begin; span < span_end; ++span) {
+          unit.span_begin = span;
+          unit.span_end = span + 1;
+          unit.part = n_parts++;
+          units.push_back(unit);
+        }
+      }
+    }
+  }
+  const size_t kernel_bytes = (kernels::attention_scratch_bytes(tile * group, spec.head_dim) + 63) / 64 * 64;
+  reserve_scratch(kernel_bytes + static_cast<size_t>(tile_values + 2 * tile_stats) * sizeof(float));
+  float* parts = grow<float>(attention_parts_, n_parts * (tile_values + tile_stats));
+  pool_.run(static_cast<int64_t>(units.size()), [&](int64_t unit_idx, int thread_idx) {
+    const AttentionUnit& unit = units[static_cast<size_t>(unit_idx)];
+    const TokenRange& range = *unit.range;
+    const int64_t n_blocks = (range.first_position + range.n + kKvBlock - 1) / kKvBlock;
+    uint8_t* scratch = scratch_[static_cast<size_t>(thread_idx)].data();
+    auto* next = reinterpret_cast<float*>(scratch + kernel_bytes);
+    float* const next_stats = next + tile_values;
+    float* stats = next_stats + tile_stats;
+    float* to = out.row(range.begin + unit.begin) + unit.head * group * spec.head_dim;
+    int64_t ldo = out.stride;
+    if (unit.part >= 0) {
+      to = parts + unit.part * (tile_values + tile_stats);
+      stats = to + tile_values;
+      ldo = group * spec.head_dim;
+    }
+    kernels::AttentionArgs args{};
+    args.kv_type = kv.type;
+    args.causal = true;
+    args.n_tokens = static_cast<int>(unit.n);
+    args.n_heads = static_cast<int>(group);
+    args.head_dim = static_cast<int>(spec.head_dim);
+    args.first_position = range.first_position + unit.begin;
+    const int64_t kv_end = args.first_position + unit.n;
+    const int64_t kv_begin = spec.window > 0 ? std::max<int64_t>(0, args.first_position - spec.window + 1) : 0;
+    args.window = spec.window;
+    args.scale = spec.scale;
+    args.softcap = spec.softcap;
+    args.q = q.row(range.begin + unit.begin) + unit.head * group * spec.head_dim;
+    args.ldq = q.stride;
+    args.k_blocks = block_pointers_.data() + unit.pointers;
+    args.v_blocks = block_pointers_.data() + unit.pointers + n_blocks;
+    args.scratch = scratch;
+    for (int64_t span = unit.span_begin; span < unit.span_end; ++span) {
+      const bool is_first = span == unit.span_begin;
+      args.kv_begin = std::max(kv_begin, span * kKeySpan);
+      args.kv_end = std::min(kv_end, (span + 1) * kKeySpan);
+      args.out = is_first ? to : next;
+      args.ldo = is_first ? ldo : group * spec.head_dim;
+      args.stats = is_first ? stats : next_stats;
+      table_.attention(args);
+      if (!is_first) join_attention(unit.n * group, group, spec.head_dim, next, next_stats, to, ldo, stats);
+    }
+  });
+  // The parts of a tile stand one after the other.
+  for (size_t i = 0; i < units.size(); ++i) {
+    const AttentionUnit& unit = units[i];
+    if (unit.part < 0) continue;
+    float* part = parts + unit.part * (tile_values + tile_stats);
+    float* to = out.row(unit.range->begin + unit.begin) + unit.head * group * spec.head_dim;
+    const int64_t width = group * spec.head_dim;
+    float* first = part;
+    for (; i + 1 < units.size() && units[i + 1].part >= 0 && units[i + 1].pointers == unit.pointers && units[i + 1].begin == unit.begin; ++i) {
+      part += tile_values + tile_stats;
+      join_attention(unit.n * group, group, spec.head_dim, part, part + tile_values, first, width, first + tile_values);
+    }
+    for (int64_t t = 0; t < unit.n; ++t) std::copy_n(first + t * width, width, to + t * out.stride);
+  }
+}
+
+void CpuBackend::encoder_attention(TensorView q, TensorView k, TensorView v, std::span<const TokenRange> ranges,
+                                   const AttentionSpec& spec, TensorView out) {
+  HANLIN_CHECK(spec.n_heads == spec.n_kv_heads, "encoder_attention: grouped queries are not an encoder's");
+  constexpr auto kType = kernels::KvType::kF32;
+  const int64_t block_bytes = kernels::kv_block_bytes(kType, spec.head_dim);
+  constexpr int64_t kTile = 64;
+  int64_t longest = 0;
+  for (const TokenRange& range : ranges) longest = std::max(longest, range.n);
+  const int64_t max_blocks = (longest + kKvBlock - 1) / kKvBlock;
+  const size_t attention_bytes = (kernels::attention_scratch_bytes(kTile, spec.head_dim) + 63) / 64 * 64;
+  const size_t pointer_bytes = static_cast<size_t>(max_blocks * 2) * sizeof(uint8_t*) / 64 * 64 + 64;
+  reserve_scratch(attention_bytes + pointer_bytes + static_cast<size_t>(max_blocks * 2 * block_bytes));
+  pool_.run(static_cast<int64_t>(ranges.size()) * spec.n_heads, [&](int64_t unit, int thread_idx) {
+    const TokenRange& range = ranges[static_cast<size_t>(unit / spec.n_heads)];
+    const int64_t head = unit % spec.n_heads, column = head * spec.head_dim;
+    const int64_t n_blocks = (range.n + kKvBlock - 1) / kKvBlock;
+    uint8_t* scratch = scratch_[static_cast<size_t>(thread_idx)].data();
+    auto** pointers = reinterpret_cast<uint8_t**>(scratch + attention_bytes);
+    uint8_t* blocks = scratch + attention_bytes + pointer_bytes;
+    for (int64_t i = 0; i < 2 * n_blocks; ++i) pointers[i] = blocks + i * block_bytes;
+    for (int64_t i = 0; i < range.n; ++i) {
+      table_.kv_write(kType, k.row(range.begin + i) + column, v.row(range.begin + i) + column, spec.head_dim,
+                      static_cast<int>(i % kKvBlock), pointers[i / kKvBlock], pointers[n_blocks + i / kKvBlock]);
+    }
+    for (int64_t begin = 0; begin < range.n; begin += kTile) {
+      kernels::AttentionArgs args{};
+      args.kv_type = kType;
+      args.causal = false;
+      args.n_tokens = static_cast<int>(std::min(kTile, range.n - begin));
+      args.n_heads = 1;
+      args.head_dim = static_cast<int>(spec.head_dim);
+      args.first_position = begin;
+      args.kv_begin = spec.window > 0 ? std::max<int64_t>(0, begin - spec.window) : 0;
+      args.kv_end = spec.window > 0 ? std::min(range.n, begin + args.n_tokens + spec.window) : range.n;
+      args.window = spec.window;
+      args.scale = spec.scale;
+      args.softcap = spec.softcap;
+      args.q = q.row(range.begin + begin) + column;
+      args.ldq = q.stride;
+      args.k_blocks = pointers;
+      args.v_blocks = pointers + n_blocks;
+      args.out = out.row(range.begin + begin) + column;
+      args.ldo = out.stride;
+      args.scratch = scratch;
+      table_.attention(args);
+    }
+  });
+}
+
+}  // namespace hanlin
