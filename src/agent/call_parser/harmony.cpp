@@ -18,14 +18,16 @@ class HarmonyMessage final : public CallBody {
   Verdict read(Cursor& cursor, CallSink& sink) override {
     if (!in_message_) {
       const size_t end = cursor.text.find(kMessage, cursor.pos);
-      if (end == std::string_view::npos) return cursor.rest().size() > kMaxHeaderBytes ? Verdict::kFailed : Verdict::kMore;
+      if (end == std::string_view::npos) {
+        return cursor.rest().size() >= kMaxHeaderBytes + kMessage.size() ? Verdict::kFailed : Verdict::kMore;
+      }
       if (end - cursor.pos > kMaxHeaderBytes) return Verdict::kFailed;
       header_ += cursor.text.substr(cursor.pos, end - cursor.pos);
       cursor.pos = end + kMessage.size();
       in_message_ = true;
       if (!read_header(sink)) return Verdict::kFailed;
     }
-    if (begun_) return arguments(cursor, sink);
+    if (!name_.empty()) return arguments(cursor, sink);
     return text(cursor, sink);
   }
 
@@ -36,16 +38,21 @@ class HarmonyMessage final : public CallBody {
     if (const size_t to = header_.find(kTo); to != std::string::npos) {
       size_t end = to + kTo.size();
       while (end < header_.size() && is_name_char(header_[end])) ++end;
-      const std::string name = header_.substr(to + kTo.size(), end - to - kTo.size());
-      if (!sink.tool(name)) return false;
-      sink.begin_call(name);
-      return begun_ = true;
+      name_ = header_.substr(to + kTo.size(), end - to - kTo.size());
+      return sink.tool(name_) != nullptr;
     }
     thought_ = header_.find("analysis") != std::string::npos;
     return true;
   }
 
   Verdict arguments(Cursor& cursor, CallSink& sink) {
+    if (!begun_) {
+      cursor.skip_space();
+      if (cursor.empty()) return Verdict::kMore;
+      if (cursor.peek() != '{') return Verdict::kFailed;
+      sink.begin_call(name_);
+      begun_ = true;
+    }
     if (!ended_) {
       std::string json;
       const ValueReader::State state = reader_.read(cursor, &json);
@@ -86,7 +93,7 @@ class HarmonyMessage final : public CallBody {
     else sink.content(text);
   }
 
-  std::string header_;
+  std::string header_, name_;  // of the tool; empty: not a call
   bool in_message_ = false, thought_ = false, begun_ = false, ended_ = false;
   ValueReader reader_;
   size_t next_end_ = 0;

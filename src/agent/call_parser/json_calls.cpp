@@ -69,6 +69,7 @@ class JsonCalls final : public CallBody {
   Call call_;
   ValueReader reader_;
   std::string json_, key_;  // what the reader made of a value not yet used
+  bool is_object_ = false;  // the arguments read now are an object
   bool streaming_ = false;  // arguments go out as they come
   size_t n_calls_ = 0, next_end_ = 0;
   bool answered_ = false;
@@ -177,6 +178,7 @@ Verdict JsonCalls::choose_by_key(Cursor& cursor) {
   if (is_one_of(key_, kNameKeys) || key_ == "function") return c == '"' || c == '\'' ? go(At::kName) : fail();
   if (is_one_of(key_, kArgumentKeys)) {
     if (call_.has_arguments || (c != '{' && c != '"' && c != '\'' && c != 'n' && c != 'N')) return fail();
+    is_object_ = c == '{';
     return go(At::kArguments);
   }
   if (syntax_.response && key_ == "response" && frames_.size() == 1 && c == '"') return go(At::kText);
@@ -187,7 +189,7 @@ Verdict JsonCalls::choose_by_key(Cursor& cursor) {
 
 // Strings and values of every kind.
 Verdict JsonCalls::read_value(Cursor& cursor, CallSink& sink) {
-  if (at_ == At::kArguments && json_.empty() && call_.named && !call_.begun && !cursor.empty() && cursor.peek() == '{') {
+  if (at_ == At::kArguments && is_object_ && call_.named && !call_.begun) {
     begin(sink);
     streaming_ = true;
   }
