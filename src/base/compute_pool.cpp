@@ -55,16 +55,18 @@ void ComputePool::run_erased(int64_t n_units, UnitFn fn, const void* context) {
     for (int64_t unit = 0; unit < n_units; ++unit) fn(context, unit, 0);
     return;
   }
-  fn_ = fn;
+  fn_ = fn;  // nobody is inside: the loop before was closed and left by all
   context_ = context;
   n_units_ = n_units;
   next_unit_.store(0, std::memory_order_relaxed);
-  n_busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
   generation_.fetch_add(1);  // seq_cst: ordered against n_parked_ below
+  inside_.store(kOpen);
   if (n_parked_.load() > 0) generation_.notify_all();
   work(0);
-  const auto finished = [this] { return n_busy_.load(std::memory_order_acquire) == 0; };
-  while (!spin_then_yield(finished)) {
+  // Every unit is taken. A worker that did not come in time stays outside; only those inside are waited for.
+  inside_.fetch_sub(kOpen);
+  const auto all_left = [this] { return inside_.load(std::memory_order_acquire) == 0; };
+  while (!spin_then_yield(all_left)) {
   }
 }
 
@@ -76,19 +78,31 @@ void ComputePool::work(int thread_idx) {
   }
 }
 
+bool ComputePool::enter() {
+  uint32_t inside = inside_.load(std::memory_order_relaxed);
+  while ((inside & kOpen) != 0) {
+    if (inside_.compare_exchange_weak(inside, inside + 1, std::memory_order_acquire, std::memory_order_relaxed)) return true;
+  }
+  return false;
+}
+
 void ComputePool::worker_loop(int thread_idx) {
-  uint32_t seen = 0;
+  uint32_t seen = 0;  // the loop this thread took part in last
   while (true) {
-    const auto started = [&] { return generation_.load(std::memory_order_acquire) != seen; };
+    uint32_t now = seen;
+    const auto started = [&] {
+      now = generation_.load(std::memory_order_acquire);
+      return stopping_ || (now != seen && enter());
+    };
     while (!spin_then_yield(started)) {
       n_parked_.fetch_add(1);
-      generation_.wait(seen);
+      generation_.wait(now);
       n_parked_.fetch_sub(1);
     }
-    seen = generation_.load(std::memory_order_acquire);
     if (stopping_) return;
+    seen = generation_.load(std::memory_order_relaxed);  // cannot change while this thread is inside
     work(thread_idx);
-    n_busy_.fetch_sub(1, std::memory_order_release);
+    inside_.fetch_sub(1, std::memory_order_release);
   }
 }
 

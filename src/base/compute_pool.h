@@ -10,8 +10,9 @@
 namespace hanlin {
 
 // A fixed set of threads that run one parallel loop at a time. The calling thread works too, so a pool of n threads
-// starts n - 1. Units are taken dynamically, so a thread that lost its core to another process delays the loop by one
-// unit at most. Workers spin for a short bounded time between loops, then yield, then sleep.
+// starts n - 1. Units are taken dynamically, and a loop ends without the workers that did not enter it, so a thread that
+// lost its core to another process delays a loop only while it holds a unit. Workers spin for a short bounded time
+// between loops, then yield, then sleep.
 // One caller at a time (the engine thread); never call run() from inside a unit.
 class ComputePool {
  public:
@@ -34,6 +35,7 @@ class ComputePool {
   using UnitFn = void (*)(const void* context, int64_t unit_idx, int thread_idx);
   void run_erased(int64_t n_units, UnitFn fn, const void* context);
   void work(int thread_idx);
+  bool enter();  // the open loop, if there is one
   void worker_loop(int thread_idx);
 
   std::vector<std::thread> workers_;
@@ -42,7 +44,8 @@ class ComputePool {
   int64_t n_units_ = 0;
   alignas(64) std::atomic<int64_t> next_unit_{0};
   alignas(64) std::atomic<uint32_t> generation_{0};  // bumped to start a loop
-  alignas(64) std::atomic<int> n_busy_{0};           // workers that have not finished the current loop
+  static constexpr uint32_t kOpen = 1u << 31;
+  alignas(64) std::atomic<uint32_t> inside_{0};      // kOpen while workers may enter the loop, and how many are inside
   std::atomic<bool> stopping_{false};
   std::atomic<int> n_parked_{0};
 };

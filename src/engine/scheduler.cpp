@@ -37,7 +37,7 @@ bool Scheduler::has_work() const {
   return std::any_of(sequences_.begin(), sequences_.end(), [](const Sequence* s) { return s->state != State::kPaused; });
 }
 
-const std::vector<Turn>& Scheduler::schedule() {
+const std::vector<Turn>& Scheduler::schedule(const StepPacer* pacer) {
   turns_.clear();
   score_rows_left_ = options_.step_score_rows;
   admit();
@@ -46,7 +46,8 @@ const std::vector<Turn>& Scheduler::schedule() {
     if (sequence->state == State::kRunning && sequence->n_remaining() == 1) budget -= plan(sequence, 1);
   }
   budget -= plan_drafts(budget);
-  plan_prompts(budget);
+  const auto n_decoding = static_cast<int64_t>(turns_.size());
+  plan_prompts(pacer != nullptr && n_decoding > 0 ? pacer->prompt_tokens(n_decoding, budget) : budget);
   return turns_;
 }
 

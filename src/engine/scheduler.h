@@ -6,6 +6,7 @@
 
 #include "engine/kv_space.h"
 #include "engine/sequence.h"
+#include "engine/step_pacer.h"
 
 namespace hanlin::engine {
 
@@ -28,7 +29,8 @@ struct Turn {
 //      does not fit holds back those after it, so big requests are not passed for ever;
 //   2. sequences that need one token (they decode) get it, whatever else is going on, and
 //      while few rows decode, also rows for its drafts, if the blocks for them are free: memory is read once for all;
-//   3. the rest of the step goes to longer ones (prompts), higher priority first. Of one priority, half goes to the
+//   3. the rest of the step goes to longer ones (prompts), as far as a pacer lets them while others decode, higher
+//      priority first. Of one priority, half goes to the
 //      oldest, which therefore always moves, and half to the shortest first, so short prompts need not wait behind it.
 // When blocks run out, the one that ranks last loses all of its blocks and waits; it is computed again later. A sequence
 // never takes blocks from a better one, so the best one always moves and every one finishes at some time.
@@ -43,8 +45,8 @@ class Scheduler {
   void set_paused(Sequence* sequence, bool paused);
 
   // The turns of the next step; the blocks for them are in place. Valid until the next call. Empty only if every
-  // sequence is paused or there is none.
-  const std::vector<Turn>& schedule();
+  // sequence is paused or there is none. `pacer`: bounds prompts beside decoding rows; null: nothing does.
+  const std::vector<Turn>& schedule(const StepPacer* pacer = nullptr);
 
   bool has_work() const;  // some sequence is waiting or running
   int64_t count(Sequence::State state) const;

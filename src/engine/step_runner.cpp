@@ -96,9 +96,10 @@ void StepRunner::update_counters() {
 // -------------------------------------------------------------------------------------------------------------- a step
 
 void StepRunner::step() {
-  const std::vector<Turn>& turns = scheduler_.schedule();
+  const std::vector<Turn>& turns = scheduler_.schedule(&pacer_);
   HANLIN_CHECK(!turns.empty(), "there is work but nobody got a turn");
   const Clock::time_point now = Clock::now();
+  int64_t n_decoding = 0, n_prompt = 0;
   batch_.tokens.clear();
   batch_.chunks.clear();
   for (const Turn& turn : turns) {
@@ -114,6 +115,7 @@ void StepRunner::step() {
     chunk.blocks = choice.blocks;
     chunk.rope_length = choice.n_prompt;
     batch_.chunks.push_back(chunk);
+    (turn.n_tokens > 1 ? n_prompt : n_decoding) += turn.n_tokens;
   }
   const std::span<const float> logits = model_.forward(batch_);
   const auto n_vocab = static_cast<size_t>(model_.vocab_size());
@@ -126,6 +128,7 @@ void StepRunner::step() {
     if (!choice.is_finished) advance(choice, turns[i], logits.subspan(row * n_vocab, n_rows * n_vocab));
     row += n_rows;
   }
+  pacer_.observe(n_decoding, n_prompt, seconds_between(now, Clock::now()));
   drop_finished();
 }
 

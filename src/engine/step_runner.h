@@ -67,6 +67,7 @@ class StepRunner {
   std::shared_ptr<const Tokenizer> tokenizer_;
   KvSpace kv_;
   Scheduler scheduler_;
+  StepPacer pacer_;
   const bool speculates_;
   Sampler sampler_;
   LogprobReader logprobs_;

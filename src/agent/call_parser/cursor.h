@@ -43,4 +43,12 @@ struct Cursor {
   }
 };
 
+// Looks for `literal` at most `limit` bytes ahead and says where it begins. kPartial: more text has to come; the answer
+// is the same however the text is cut.
+inline Match find_within(const Cursor& cursor, std::string_view literal, size_t limit, size_t* begin) {
+  *begin = cursor.text.find(literal, cursor.pos);
+  if (*begin == std::string_view::npos) return cursor.rest().size() < limit + literal.size() ? Match::kPartial : Match::kNo;
+  return *begin - cursor.pos <= limit ? Match::kYes : Match::kNo;
+}
+
 }  // namespace hanlin::agent

@@ -17,11 +17,9 @@ class HarmonyMessage final : public CallBody {
 
   Verdict read(Cursor& cursor, CallSink& sink) override {
     if (!in_message_) {
-      const size_t end = cursor.text.find(kMessage, cursor.pos);
-      if (end == std::string_view::npos) {
-        return cursor.rest().size() >= kMaxHeaderBytes + kMessage.size() ? Verdict::kFailed : Verdict::kMore;
-      }
-      if (end - cursor.pos > kMaxHeaderBytes) return Verdict::kFailed;
+      size_t end = 0;
+      const Match match = find_within(cursor, kMessage, kMaxHeaderBytes, &end);
+      if (match != Match::kYes) return match == Match::kNo ? Verdict::kFailed : Verdict::kMore;
       header_ += cursor.text.substr(cursor.pos, end - cursor.pos);
       cursor.pos = end + kMessage.size();
       in_message_ = true;

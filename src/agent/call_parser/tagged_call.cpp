@@ -48,17 +48,17 @@ class TaggedCall final : public CallBody {
       case At::kName: return name(cursor, sink);
       case At::kParameter: return parameter(cursor, sink);
       case At::kKey: {
-        const size_t end = cursor.text.find(syntax_.after_key, cursor.pos);
-        if (end == std::string_view::npos) return cursor.rest().size() > kMaxKeyBytes ? Verdict::kFailed : Verdict::kMore;
+        size_t end = 0;
+        const Match match = find_within(cursor, syntax_.after_key, kMaxKeyBytes, &end);
+        if (match != Match::kYes) return match == Match::kNo ? Verdict::kFailed : Verdict::kMore;
         key_ = cursor.text.substr(cursor.pos, end - cursor.pos);
-        if (key_.size() > kMaxKeyBytes) return Verdict::kFailed;
         cursor.pos = end + syntax_.after_key.size();
         return go(syntax_.attributes_end.empty() ? At::kValueOpen : At::kAttributes);
       }
       case At::kAttributes: {
-        const size_t end = cursor.text.find(syntax_.attributes_end, cursor.pos);
-        if (end == std::string_view::npos) return cursor.rest().size() > kMaxKeyBytes ? Verdict::kFailed : Verdict::kMore;
-        if (end - cursor.pos > kMaxKeyBytes) return Verdict::kFailed;
+        size_t end = 0;
+        const Match match = find_within(cursor, syntax_.attributes_end, kMaxKeyBytes, &end);
+        if (match != Match::kYes) return match == Match::kNo ? Verdict::kFailed : Verdict::kMore;
         cursor.pos = end + syntax_.attributes_end.size();
         return go(At::kValueOpen);
       }
