@@ -84,6 +84,12 @@ void CpuBackend::linear(TensorView x, std::span<const LinearCall> calls) {
     args.y = unit.call->out.row(unit.row_begin);
     args.ldy = unit.call->out.stride;
     args.scratch = scratch_[static_cast<size_t>(thread_idx)].data();
+    // Threads take units in turn, so the one after the other threads' is probably this thread's next.
+    if (const auto next = static_cast<size_t>(unit_idx + pool_.n_threads()); next < units.size()) {
+      const kernels::PackedMatrix& w = static_cast<const CpuWeight*>(units[next].call->weight)->packed;
+      args.next = w.data + units[next].panel_begin * w.panel_bytes;
+      args.next_bytes = std::min<int64_t>(2, units[next].panel_end - units[next].panel_begin) * w.panel_bytes;
+    }
     if (activations_ != Activations::kAuto || !is_quantised(weight->dtype)) {
       table_.gemm_f32(args);
       return;

@@ -57,6 +57,8 @@ struct GemmArgs {
   float* y;
   int64_t ldy;
   void* scratch;
+  const uint8_t* next = nullptr;  // weights that the same thread will probably read afterwards, [next_bytes]; a hint
+  int64_t next_bytes = 0;
 };
 
 // Bytes of scratch that any gemm of inner size k may use.
