@@ -26,6 +26,10 @@ TABLE = {
     "engine": ["model", "text", "text/chat_template", "grammar", "api"],
     "hub": ["base"],
     "agent": ["base", "api"],
+    "agent/sandbox": ["base"],
+    "agent/net": ["agent", "agent/sandbox", "hub"],
+    "agent/tools": ["agent", "agent/sandbox", "agent/net"],
+    "agent/mcp": ["agent/tools"],
     "server": ["base", "api", "agent"],
     "app": ["*"],
 }
@@ -37,9 +41,12 @@ WALLS = {
     r"spdlog/": ["src/base/log.cpp"],
     r"toml\+\+/": ["src/app/toml_file.cpp"],
     r"CLI/": ["src/app/cli.cpp"],
-    r"boost/(beast|asio)": ["src/server/", "src/hub/http_client.cpp"],
-    r"openssl/": ["src/server/", "src/hub/"],
+    r"boost/(beast|asio)": ["src/server/", "src/hub/http_client.cpp", "src/agent/net/http_call.cpp"],
+    r"openssl/": ["src/server/", "src/hub/", "src/agent/net/http_call.cpp"],
     r"prometheus/": ["src/server/", "src/app/"],
+    r"boost/(multiprecision|math)": ["src/agent/tools/calculator_value."],
+    r"seccomp\.h": ["src/agent/sandbox/seccomp_filter.cpp"],
+    r"unicode/": ["src/agent/tools/"],
     r"(immintrin|x86intrin|cpuid)\.h": ["src/kernels/", "src/base/compute_pool.cpp"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)')

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 
+#include "agent/call_grammar.h"
 #include "agent/call_parser/call_format.h"
 #include "agent/call_parser/value_reader.h"
 #include "base/json.h"
@@ -132,12 +133,8 @@ std::vector<api::Message> fold_results(const std::string& format, std::vector<ap
   return folded;
 }
 
-std::string opening_text(const ChatStyle& style, const ForcedCall& forced) {
-  const CallSyntax syntax = call_syntax(style.format);
-  std::string text = syntax.begin;
-  if (!forced.name.empty()) text += forced.name + syntax.before_arguments;
-  // A space belongs to the token that follows.
-  while (!text.empty() && text.back() == ' ') text.pop_back();
+std::string opening_text(const ChatStyle& style, const ToolSet& tools, const ForcedCall& forced) {
+  const std::string text = forced_call_prefix(style.format, tools, forced);
   return style.opens_reasoning && !text.empty() ? "\n" + style.reasoning_end + "\n\n" + text : text;
 }
 
@@ -179,7 +176,7 @@ void fit_prompt(const ChatStyle& style, const ToolSet& tools, const ForcedCall& 
     prompt->tools_json.clear();
     if (!tools.empty()) show_tools(style, tools, &prompt->messages);
   }
-  if (forced.required) prompt->answer_prefix = opening_text(style, forced);
+  if (forced.required) prompt->answer_prefix = opening_text(style, tools, forced);
 }
 
 }  // namespace hanlin::agent

@@ -77,6 +77,7 @@ Result<ToolSet> ToolSet::from_openai(const Json& tools) {
   for (size_t i = 0; i < tools.size(); ++i) {
     const std::string where = "tools[" + std::to_string(i) + "]";
     HANLIN_ASSIGN(Tool tool, read_tool(tools[i], where));
+    tool.list_idx = i;
     if (set.find(tool.name)) return mistake(where + ".function.name", "\"" + tool.name + "\" is there twice");
     set.tools_.push_back(std::move(tool));
   }

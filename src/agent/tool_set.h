@@ -28,6 +28,7 @@ struct Tool {
   std::string description = {};
   std::string parameters_json = {};            // JSON Schema of the arguments; empty: none given
   std::vector<ToolParameter> parameters = {};  // in the order of the schema's properties
+  size_t list_idx = 0;                         // where it stands in the request's list
   bool strict = false;                         // the caller wants arguments that follow the schema without exception
 };
 

@@ -74,16 +74,39 @@ struct Constraint {
     kGrammar,     // source: EBNF in the notation of GBNF
     kChoices,     // the answer is one of `choices`
     kTags,        // free text; each trigger begins a part that follows its schema, up to its end
+    kCalls,       // calls of functions, in free text or as the whole answer: see Calls
   };
   struct Tag {
     std::string trigger;
     std::string schema;  // JSON Schema
     std::string end;     // text that follows the value; may be empty
   };
+  // Rules in EBNF (`source`) that read values with @name. Without triggers and `lead` the answer follows the rule "root".
+  struct Calls {
+    struct Value {
+      std::string name;
+      std::string schema;      // JSON Schema
+      bool or_object = false;  // any object where the schema cannot be enforced exactly; else that is an error
+      std::string param = {};  // the request field it came from
+    };
+    struct Trigger {
+      std::string text;
+      std::string rule;  // follows the text; empty: the text is a new start
+    };
+    std::vector<Value> values = {};
+    std::vector<Trigger> triggers = {};
+    std::string lead = {};  // rule that is tried at starts; once past a "!" in it, it holds
+    std::string thoughts_begin = {}, thoughts_end = {};  // between them nothing is a call
+    bool in_thoughts = false;  // the answer begins there
+    bool one_call = false;     // the answer ends behind a call
+    std::vector<std::string> markers = {};  // special tokens that the rules may write
+    std::string prefix = {};   // what the prompt already holds of the answer
+  };
   Kind kind = Kind::kJsonSchema;
   std::string source = {};
   std::vector<std::string> choices = {};
   std::vector<Tag> tags = {};
+  Calls calls = {};
   bool any_order = false;     // of JSON properties; default: as the schema declares them
   int max_whitespace = 16;    // white space characters in a row between the parts of JSON; 0: compact
   std::string param = {};     // the request field it came from, for messages

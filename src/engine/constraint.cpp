@@ -20,7 +20,35 @@ std::string key_of(const api::Constraint& c) {
     add(tag.schema);
     add(tag.end);
   }
+  const api::Constraint::Calls& calls = c.calls;
+  for (const auto& value : calls.values) {
+    add(value.name);
+    add(value.schema);
+    key += value.or_object ? 'o' : 'x';
+  }
+  for (const auto& trigger : calls.triggers) {
+    add(trigger.text);
+    add(trigger.rule);
+  }
+  for (const std::string& marker : calls.markers) add(marker);
+  for (const std::string* text : {&calls.lead, &calls.thoughts_begin, &calls.thoughts_end}) add(*text);
+  key += calls.in_thoughts ? 't' : 'f';
+  key += calls.one_call ? 't' : 'f';
   return key;
+}
+
+grammar::CallGrammarSpec call_spec(const api::Constraint& c) {
+  grammar::CallGrammarSpec spec;
+  spec.rules = c.source;
+  for (const auto& value : c.calls.values) spec.values.push_back({value.name, value.schema, value.or_object, value.param});
+  for (const auto& trigger : c.calls.triggers) spec.triggers.push_back({trigger.text, trigger.rule});
+  spec.lead = c.calls.lead;
+  spec.thoughts_begin = c.calls.thoughts_begin;
+  spec.thoughts_end = c.calls.thoughts_end;
+  spec.in_thoughts = c.calls.in_thoughts;
+  spec.one_call = c.calls.one_call;
+  spec.markers = c.calls.markers;
+  return spec;
 }
 
 }  // namespace
@@ -44,6 +72,7 @@ Result<ConstraintCompiler::Grammar> ConstraintCompiler::compile(const api::Const
       for (const auto& tag : c.tags) tags.push_back({tag.trigger, tag.schema, tag.end});
       return compiler().compile_tags(tags, options);
     }
+    case api::Constraint::Kind::kCalls: return compiler().compile_calls(call_spec(c), options);
   }
   return Error{Code::kInternal, "constraint: unknown kind"};
 }
@@ -62,6 +91,7 @@ Result<ConstraintCompiler::Grammar> ConstraintCompiler::prepare(const api::Const
     Result<Grammar> compiled = compile(constraint);
     if (!compiled.ok()) {
       Error error = std::move(compiled).error();
+      if (!error.param.empty()) return error;  // names the field already
       if (!constraint.param.empty()) error = std::move(error).with_context(constraint.param);
       error.param = constraint.param;
       return error;
@@ -77,7 +107,11 @@ Result<ConstraintCompiler::Grammar> ConstraintCompiler::prepare(const api::Const
       }
     }
   }
-  if (const int64_t least = grammar->min_tokens(); least > max_tokens) {
+  grammar::GrammarMatcher begun(grammar);
+  if (!constraint.calls.prefix.empty() && !begun.accept_bytes(constraint.calls.prefix)) {
+    return Error{Code::kInternal, "constraint: the prompt begins the answer in a way that its grammar does not allow"};
+  }
+  if (const int64_t least = begun.tokens_to_finish(); least > max_tokens) {
     return Error{Code::kInvalidArgument,
                  "max_tokens: expected at least " + std::to_string(least) + ", which the shortest answer that " +
                      (constraint.param.empty() ? "the constraint" : constraint.param) + " allows may take, got " + std::to_string(max_tokens),
@@ -86,8 +120,10 @@ Result<ConstraintCompiler::Grammar> ConstraintCompiler::prepare(const api::Const
   return grammar;
 }
 
-ConstraintState::ConstraintState(std::shared_ptr<const grammar::CompiledGrammar> grammar, int64_t vocab_size)
-    : matcher_(grammar), grammar_(std::move(grammar)), bits_(grammar::mask_words(vocab_size), 0) {}
+ConstraintState::ConstraintState(std::shared_ptr<const grammar::CompiledGrammar> grammar, int64_t vocab_size, std::string_view prefix)
+    : matcher_(grammar), grammar_(std::move(grammar)), bits_(grammar::mask_words(vocab_size), 0) {
+  if (!prefix.empty()) HANLIN_CHECK(matcher_.accept_bytes(prefix), "the grammar does not allow the beginning of its answer");
+}
 
 std::span<const uint32_t> ConstraintState::mask(int64_t n_left) {
   matcher_.fill_mask(bits_, n_left);

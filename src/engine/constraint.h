@@ -7,6 +7,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -44,7 +45,8 @@ class ConstraintCompiler {
 // Where one choice stands in its grammar. Engine thread.
 class ConstraintState {
  public:
-  ConstraintState(std::shared_ptr<const grammar::CompiledGrammar> grammar, int64_t vocab_size);
+  // `prefix`: what stands before the answer and belongs to its text; prepare() has checked it.
+  ConstraintState(std::shared_ptr<const grammar::CompiledGrammar> grammar, int64_t vocab_size, std::string_view prefix = {});
 
   // Bits of the tokens that may come next, when `n_left` may still come. Valid until the next call.
   std::span<const uint32_t> mask(int64_t n_left);

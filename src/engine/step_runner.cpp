@@ -35,7 +35,7 @@ void StepRunner::add(std::unique_ptr<Request> request) {
 void StepRunner::add_choice(Request& request, int choice_idx, const Choice* leader) {
   SamplingState sampling(request.params.sampling, request.seed, choice_idx, request.prompt);
   auto choice = std::make_unique<Choice>(request, std::move(sampling), OutputText(tokenizer_, request.params));
-  if (request.grammar) choice->constraint.emplace(request.grammar, model_.vocab_size());
+  if (request.grammar) choice->constraint.emplace(request.grammar, model_.vocab_size(), request.params.constraint->calls.prefix);
   choice->priority = request.params.priority;
   choice->arrival = request.arrival;
   choice->choice_idx = choice_idx;

@@ -19,6 +19,7 @@ struct Draft {
   struct State {
     std::vector<Network::Edge> edges;
     std::vector<int32_t> empty;
+    bool is_cut = false;
   };
   std::vector<State> states;
   int32_t add() {
@@ -29,9 +30,9 @@ struct Draft {
 
 class Parser {
  public:
-  explicit Parser(std::string_view text) : cps_(code_points(text)) {}
+  Parser(std::string_view text, const EbnfValues& values) : cps_(code_points(text)), values_(values) {}
 
-  Result<EbnfGrammar> parse() {
+  Result<EbnfGrammar> parse(const Network::TokenLengths& tokens) {
     for (skip(true); at_ < cps_.size(); skip(true)) HANLIN_TRY(rule());
     if (names_.empty()) return wrong("expected a rule");
     for (size_t r = 0; r < names_.size(); ++r) {
@@ -41,7 +42,8 @@ class Parser {
     const auto root = rule_ids_.find("root");
     out.start_rule = root != rule_ids_.end() ? root->second : first_rule_;
     build(out.network);
-    HANLIN_TRY(out.network.finish(names_));
+    HANLIN_TRY(out.network.finish(names_, values_.costs, tokens));
+    out.rule_names = names_;
     return out;
   }
 
@@ -215,7 +217,7 @@ class Parser {
 
   void add_set(int32_t from, int32_t to, RangeSet set) {
     normalize(set);
-    for (const auto& [lo, hi] : set) draft_.states[static_cast<size_t>(from)].edges.push_back({lo, hi, to, -1});
+    for (const auto& [lo, hi] : set) draft_.states[static_cast<size_t>(from)].edges.push_back({.lo = lo, .hi = hi, .to = to});
   }
 
   Status item(int32_t from, int32_t to, int depth) {
@@ -228,7 +230,7 @@ class Parser {
         uint32_t cp = 0;
         HANLIN_TRY(character(cp));
         const int32_t next = draft_.add();
-        draft_.states[static_cast<size_t>(here)].edges.push_back({cp, cp, next, -1});
+        draft_.states[static_cast<size_t>(here)].edges.push_back({.lo = cp, .hi = cp, .to = next});
         here = next;
       }
       ++at_;
@@ -264,8 +266,20 @@ class Parser {
       if (!eat(')')) return wrong("missing )");
       return {};
     }
+    if (!values_.names.empty() && eat('!')) {
+      draft_.states[static_cast<size_t>(from)].is_cut = true;
+      draft_.states[static_cast<size_t>(from)].empty.push_back(to);
+      return {};
+    }
+    if (!values_.names.empty() && eat('@')) {
+      const std::string wanted = name();
+      const auto found = std::find(values_.names.begin(), values_.names.end(), wanted);
+      if (found == values_.names.end()) return wrong("there is no value '@" + wanted + "'");
+      draft_.states[static_cast<size_t>(from)].edges.push_back({.to = to, .value = static_cast<int32_t>(found - values_.names.begin())});
+      return {};
+    }
     if (is_name(c) && at_ < cps_.size()) {
-      draft_.states[static_cast<size_t>(from)].edges.push_back({1, 0, to, rule_id(name())});
+      draft_.states[static_cast<size_t>(from)].edges.push_back({.to = to, .rule = rule_id(name())});
       return {};
     }
     return wrong("expected a string, a class, a rule or a group");
@@ -322,6 +336,7 @@ class Parser {
         if (mark[s] == q + 1) continue;
         mark[s] = static_cast<uint32_t>(q) + 1;
         if (is_end[s]) network.states[q].is_final = true;
+        if (draft_.states[s].is_cut) network.states[q].is_cut = true;
         network.states[q].edges.insert(network.states[q].edges.end(), draft_.states[s].edges.begin(), draft_.states[s].edges.end());
         todo.insert(todo.end(), draft_.states[s].empty.begin(), draft_.states[s].empty.end());
       }
@@ -330,6 +345,7 @@ class Parser {
   }
 
   std::vector<uint32_t> cps_;
+  const EbnfValues& values_;
   size_t at_ = 0;
   Draft draft_;
   std::map<std::string, int32_t> rule_ids_;
@@ -340,10 +356,15 @@ class Parser {
 
 }  // namespace
 
-Result<EbnfGrammar> parse_ebnf(std::string_view text) {
+int32_t EbnfGrammar::rule(std::string_view name) const {
+  const auto found = std::find(rule_names.begin(), rule_names.end(), name);
+  return found == rule_names.end() ? -1 : static_cast<int32_t>(found - rule_names.begin());
+}
+
+Result<EbnfGrammar> parse_ebnf(std::string_view text, const EbnfValues& values, const Network::TokenLengths& tokens) {
   if (!is_valid_utf8(text)) return Error{Code::kInvalidArgument, "grammar: expected UTF-8"};
   if (text.size() > kMaxBytes) return Error{Code::kUnsupported, "grammar: larger than 256 KiB"};
-  return Parser(text).parse();
+  return Parser(text, values).parse(tokens);
 }
 
 }  // namespace hanlin::grammar

@@ -86,6 +86,28 @@ struct TagSpec {
   std::string end;          // text behind it, e.g. "</tool_call>"; may be empty
 };
 
+// A text that calls functions: free text in which calls begin, or one rule from its beginning to its end.
+struct CallGrammarSpec {
+  // A JSON Schema that the rules name as @name.
+  struct Value {
+    std::string name, json_schema;
+    bool or_object = false;  // any JSON object where the schema cannot be enforced exactly
+    std::string where;       // for messages
+  };
+  struct Trigger {
+    std::string text;  // where the free text comes to this, also across tokens, …
+    std::string rule;  // … this rule follows; empty: free text goes on as at its start
+  };
+  std::string rules;  // EBNF with @name and !
+  std::vector<Value> values;
+  std::vector<Trigger> triggers;  // none, and no `lead`: the whole text follows `root`
+  std::string lead;               // rule tried where free text starts and after each call; once past a "!" it holds
+  std::string thoughts_begin, thoughts_end;  // free text in which nothing is a call, at the start; may be empty
+  bool in_thoughts = false;       // the text begins inside of them
+  bool one_call = false;          // nothing follows a call
+  std::vector<std::string> markers;  // control tokens whose names are part of the text
+};
+
 // Compiles grammars for one vocabulary. Immutable; any thread. Errors of all functions: kInvalidArgument for what is
 // malformed, kUnsupported for what cannot be enforced exactly or is too large.
 class GrammarCompiler {
@@ -102,11 +124,14 @@ class GrammarCompiler {
   Grammar compile_choices(std::span<const std::string> choices) const;
   // No trigger may be part of another.
   Grammar compile_tags(std::span<const TagSpec> tags, const JsonSchemaOptions& options = {}) const;
+  // No trigger may be part of another.
+  Grammar compile_calls(const CallGrammarSpec& spec, const JsonSchemaOptions& options = {}) const;
   const std::shared_ptr<const TokenVocabulary>& vocabulary() const { return vocabulary_; }
 
  private:
   Grammar finish(std::shared_ptr<MachineCode> code) const;
   std::function<std::vector<int32_t>(const Dfa&)> text_costs() const;
+  std::vector<int32_t> control_tokens(std::span<const std::string> names) const;
   std::shared_ptr<const TokenVocabulary> vocabulary_;
 };
 

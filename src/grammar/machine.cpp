@@ -21,16 +21,16 @@ bool is_space(uint8_t b) { return b == ' ' || b == '\n' || b == '\t' || b == '\r
 }  // namespace
 
 Machine::Machine(std::shared_ptr<const MachineCode> code) : code_(std::move(code)), program_(code_->program), table_(1024, 0) {
-  const Frame* done = make({}, 0);
+  done_ = make({}, 0);
   numbers_.resize(program_.numbers.size());
   const Frame* first = nullptr;
-  if (!code_->tags.empty()) {
-    first = make({.kind = Frame::Kind::kFree}, 0);
+  if (!code_->tags.empty() || !code_->leads.empty()) {
+    first = free_text(code_->free_start, code_->free_start == 0);
   } else if (code_->start_rule >= 0) {
     const int32_t s = code_->network.rules[static_cast<size_t>(code_->start_rule)];
-    first = make({.kind = Frame::Kind::kRule, .a = s, .parent = done}, code_->network.states[static_cast<size_t>(s)].cost);
+    first = make({.kind = Frame::Kind::kRule, .a = s, .parent = done_}, code_->network.states[static_cast<size_t>(s)].cost);
   } else {
-    first = make({.kind = Frame::Kind::kValue, .a = program_.root, .parent = done}, program_.specs[static_cast<size_t>(program_.root)].cost);
+    first = make({.kind = Frame::Kind::kValue, .a = program_.root, .parent = done_}, program_.specs[static_cast<size_t>(program_.root)].cost);
   }
   if (first != nullptr) start_.push_back(first);
 }
@@ -70,7 +70,9 @@ void Machine::step(const FrameSet& from, uint8_t byte, bool explore, FrameSet& t
   to.clear();
   out_ = &to;
   explore_ = explore;
+  decided_.clear();
   for (const Frame* f : from) step_frame(*f, byte);
+  if (!decided_.empty()) to = decided_;
   if (to.size() > 1) {
     std::sort(to.begin(), to.end(), [](const Frame* a, const Frame* b) { return a->id < b->id; });
     to.erase(std::unique(to.begin(), to.end()), to.end());

@@ -19,8 +19,15 @@ namespace hanlin::grammar {
 // A trigger in free text, what must follow it, and the text that ends it.
 struct TagRule {
   std::string trigger, end;
-  int32_t spec = -1;  // of `program`, or
-  int32_t rule = -1;  // of `network`
+  int32_t spec = -1;     // of `program`, or
+  int32_t rule = -1;     // of `network`, or
+  int32_t goes_to = -1;  // nothing: free text goes on here, as at its start
+};
+
+// A rule that is tried where free text starts, beside it. At the rule's cut the free text ends.
+struct LeadRule {
+  int32_t rule = -1;     // of `network`
+  int32_t goes_to = -1;  // where free text goes on behind it; -1: at its start
 };
 
 // A compiled grammar. Immutable.
@@ -29,7 +36,12 @@ struct MachineCode {
   Network network;
   int32_t start_rule = -1;  // of the network; else program.root unless there are tags
   std::vector<TagRule> tags;
-  // Aho-Corasick over the triggers: next state by byte, and the tag that is complete in a state (-1: none).
+  std::vector<LeadRule> leads;
+  bool one_call = false;      // nothing follows a tag or lead but the end
+  int32_t free_start = 0;     // where the text starts, if it is free
+  std::vector<int32_t> markers;  // control tokens whose names are part of the text, ascending
+  // Aho-Corasick over the triggers: next state by byte, and the tag that is complete in a state (-1: none). Several such
+  // automata may stand behind each other; 0 begins the first.
   std::vector<std::array<int32_t, 256>> free_next;
   std::vector<int32_t> free_tag;
   int32_t max_whitespace = 0;  // characters in a row, between the parts of a JSON value
@@ -95,6 +107,11 @@ class Machine {
   void step_array(const Frame& f, uint8_t byte);
   void step_number(const Frame& f, uint8_t byte);
   void step_rule(const Frame& f, uint8_t byte);
+  const Frame* in_rule(int32_t state, const Frame* parent);
+  void reach_in_rule(int32_t state, const Frame* parent);
+  void leave_rule(int32_t state, const Frame* parent, uint8_t byte, int depth);
+  const Frame* free_text(int32_t state, bool at_start);
+  const Frame* behind_call(int32_t goes_to);
   void read_in_rule(int32_t state, const Frame* parent, uint32_t cp, int depth);
   bool rule_reaches(int32_t state, const Frame* parent, const Completions& chars, int32_t& cost, int depth) const;
   void step_free(const Frame& f, uint8_t byte);
@@ -119,6 +136,9 @@ class Machine {
 
   std::shared_ptr<const MachineCode> code_;
   const Program& program_;
+  const Frame* done_ = nullptr;
+  std::vector<const Frame*> free_frames_;  // [2 * state + at start]: those made so far
+  FrameSet decided_;                       // frames behind a cut that this step reached
   FrameSet start_;
   std::deque<Frame> frames_;
   std::vector<uint32_t> table_;  // open addressing over frames_

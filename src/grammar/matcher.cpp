@@ -49,8 +49,14 @@ bool GrammarMatcher::accept(int32_t token) {
     return true;
   }
   if (!vocabulary.is_text(token)) {
-    // Control tokens belong to free text only; a trigger may be one.
-    if (!runtime_->masks.is_free(states_.back())) return false;
+    const std::vector<int32_t>& markers = grammar_->code_->markers;
+    if (!std::binary_search(markers.begin(), markers.end(), token)) {
+      // Other control tokens belong to free text only, where they add nothing.
+      if (!runtime_->masks.is_free(states_.back()) || vocabulary.bytes(token).empty()) return false;
+      states_.push_back(states_.back());
+      return true;
+    }
+    if (!runtime_->masks.is_between_values(states_.back())) return false;
   }
   const int32_t next = runtime_->masks.advance(states_.back(), vocabulary.bytes(token));
   if (next < 0) return false;
@@ -127,9 +133,15 @@ void GrammarMatcher::fill_mask(std::span<uint32_t> bits, int64_t n_tokens_left) 
   TokenMasks& masks = runtime_->masks;
   const int32_t state = states_.back();
   if (n_tokens_left > 0) masks.fill(state, std::min<int64_t>(n_tokens_left - 1, kInfinite), bits);
-  if (masks.is_free(state)) {
-    for (int32_t id = 0; id < vocabulary.size(); ++id) {
-      if (!vocabulary.is_text(id) && !vocabulary.bytes(id).empty()) set_bit(bits, id);
+  if (masks.is_free(state) && n_tokens_left > 0) {
+    for (int32_t id : vocabulary.control_tokens()) set_bit(bits, id);
+  }
+  for (int32_t id : grammar_->code_->markers) {
+    const int32_t next = masks.is_between_values(state) && n_tokens_left > 0 ? masks.advance(state, vocabulary.bytes(id)) : -1;
+    if (next >= 0 && masks.cost(next) <= n_tokens_left - 1) {
+      set_bit(bits, id);
+    } else {
+      bits[static_cast<size_t>(id) / 32] &= ~(1u << (id % 32));
     }
   }
   for (int32_t id : vocabulary.end_tokens()) {

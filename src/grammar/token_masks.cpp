@@ -36,7 +36,12 @@ int32_t TokenMasks::intern(const FrameSet& set) {
 
 bool TokenMasks::is_free(int32_t id) const {
   const FrameSet& frames = set(id);
-  return frames.size() == 1 && frames[0]->kind == Frame::Kind::kFree;
+  return std::any_of(frames.begin(), frames.end(), [](const Frame* f) { return f->kind == Frame::Kind::kFree; });
+}
+
+bool TokenMasks::is_between_values(int32_t id) const {
+  const FrameSet& frames = set(id);
+  return std::all_of(frames.begin(), frames.end(), [](const Frame* f) { return f->kind == Frame::Kind::kFree || f->kind == Frame::Kind::kRule || f->kind == Frame::Kind::kText || f->kind == Frame::Kind::kDone; });
 }
 
 int32_t TokenMasks::advance(int32_t id, std::string_view bytes) {

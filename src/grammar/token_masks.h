@@ -28,6 +28,8 @@ class TokenMasks {
   bool may_end(int32_t id) const { return sets_[static_cast<size_t>(id)].may_end; }
   // In the free text around tags.
   bool is_free(int32_t id) const;
+  // In texts of rules or free text, not inside a JSON value: where markers may stand.
+  bool is_between_values(int32_t id) const;
   // The state after these bytes, or -1.
   int32_t advance(int32_t id, std::string_view bytes);
   // Tokens after which a legal end is still `budget` bytes away or less (budget counts what may follow the token).

@@ -48,7 +48,11 @@ TokenVocabulary::TokenVocabulary(const Tokenizer& tokenizer, int64_t vocab_size)
   std::array<bool, 256> single{};
   for (int32_t id = 0; id < n; ++id) {
     std::string& bytes = bytes_[static_cast<size_t>(id)] = std::string(tokenizer.token_bytes(id));
-    if (bytes.empty() || tokenizer.is_special(id) || ends(id)) continue;
+    if (bytes.empty() || ends(id)) continue;
+    if (tokenizer.is_special(id)) {
+      controls_.push_back(id);
+      continue;
+    }
     is_text_[static_cast<size_t>(id)] = 1;
     all.push_back({bytes, id});
     if (bytes.size() == 1) single[static_cast<uint8_t>(bytes[0])] = true;
@@ -80,6 +84,29 @@ TokenBits TokenVocabulary::content_up_to(int64_t n) const {
     bits[static_cast<size_t>(id) / 32] &= ~(1u << (id % 32));
   }
   return bits;
+}
+
+std::vector<size_t> TokenVocabulary::token_lengths(std::string_view text, std::span<const int32_t> markers) const {
+  std::vector<size_t> lengths;
+  for (const int32_t id : markers) {
+    if (text.starts_with(bytes(id))) lengths.push_back(bytes(id).size());
+  }
+  if (text.empty()) return lengths;
+  const auto& nodes = trie_.nodes();
+  int32_t root = trie_.root_child(static_cast<uint8_t>(text[0]));
+  if (root < 0) return lengths;
+  size_t n_read = 0;
+  for (auto i = static_cast<size_t>(root), end = static_cast<size_t>(nodes[i].after); i < end && n_read < text.size();) {
+    if (nodes[i].depth != n_read || nodes[i].byte != static_cast<uint8_t>(text[n_read])) {
+      i = static_cast<size_t>(nodes[i].after);
+      continue;
+    }
+    ++n_read;
+    if (nodes[i].token >= 0) lengths.push_back(n_read);
+    end = static_cast<size_t>(nodes[i].after);
+    ++i;
+  }
+  return lengths;
 }
 
 bool TokenVocabulary::ends(int32_t id) const { return std::binary_search(ends_.begin(), ends_.end(), id); }

@@ -59,6 +59,10 @@ class TokenVocabulary {
   bool is_text(int32_t id) const { return id >= 0 && static_cast<size_t>(id) < is_text_.size() && is_text_[static_cast<size_t>(id)]; }
   bool ends(int32_t id) const;
   const std::vector<int32_t>& end_tokens() const { return ends_; }
+  // Tokens with a name that are no text, except end tokens.
+  const std::vector<int32_t>& control_tokens() const { return controls_; }
+  // The lengths of the text tokens that `text` begins with, and of the control tokens in `markers` (ascending ids).
+  std::vector<size_t> token_lengths(std::string_view text, std::span<const int32_t> markers = {}) const;
   const ByteTokenTrie& trie() const { return trie_; }
   // Tokens with a quote in them, which may end a JSON string.
   const ByteTokenTrie& quote_trie() const { return quote_trie_; }
@@ -75,7 +79,7 @@ class TokenVocabulary {
   int64_t size_;
   std::vector<std::string> bytes_;
   std::vector<char> is_text_;
-  std::vector<int32_t> ends_;
+  std::vector<int32_t> ends_, controls_;
   ByteTokenTrie trie_, quote_trie_;
   TokenBits content_;
   std::vector<std::pair<int32_t, int32_t>> content_lengths_;  // (characters, id) of content tokens, longest first

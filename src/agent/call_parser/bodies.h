@@ -18,6 +18,7 @@ struct JsonCallsSyntax {
   bool fenced = false;    // comes after ``` and an optional language
   char opened = 0;        // this bracket was in the opening
   bool response = false;  // {"response": "text"} is an answer in words
+  bool exact = false;     // only {"name": "…", "arguments": {…}}, in this order
   std::vector<std::string> ends = {};  // texts after the last call, which vanish; each may be absent
 };
 std::unique_ptr<CallBody> json_calls(JsonCallsSyntax syntax);
@@ -38,6 +39,7 @@ std::unique_ptr<CallBody> named_call(NamedCallSyntax syntax);
 struct PythonCallsSyntax {
   std::string name = {};  // "name(" was in the opening
   std::vector<std::string> ends = {};
+  bool exact = false;     // without [ ] it is one call
 };
 std::unique_ptr<CallBody> python_calls(PythonCallsSyntax syntax);
 

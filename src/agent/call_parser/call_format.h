@@ -20,8 +20,14 @@ struct Opening {
   std::string reasoning_end = {};  // not empty: thoughts follow, up to this text
 };
 
+// A further way to frame calls: trigger begin NAME … ARGUMENTS end.
+struct CallFrame {
+  std::string trigger, begin, end;
+  std::string between = {};
+};
+
 // The texts around name and arguments of a call, for prompts that begin a call and for grammars that constrain one:
-//   begin NAME before_arguments ARGUMENTS end, and `separator` before the next call.
+//   begin NAME before_arguments ARGUMENTS end, and between two calls ARGUMENTS between NAME.
 struct CallSyntax {
   enum class Arguments {
     kJson,    // one JSON object
@@ -33,8 +39,13 @@ struct CallSyntax {
   std::string begin;
   std::string before_arguments;
   std::string end;
-  std::string separator = {};
+  std::string between = {};  // empty: one call only
   Arguments arguments = Arguments::kJson;
+  std::vector<CallFrame> more_frames = {};
+  std::vector<std::string> restarts = {};  // texts that vanish; behind them is a new start
+  bool bare_python = false;  // name(…) and [name(…)] at the start are calls
+  bool ends_answer = false;  // `end` is an end token
+  bool only_forced = false;  // in free text no grammar covers all that is a call
 };
 
 // A format for the tools of one request. Openings are tried in order; where one's body fails, the next that matches the
@@ -49,8 +60,9 @@ struct CallFormat {
 // The names of all formats, in the table's order.
 std::vector<std::string> call_format_names();
 bool is_call_format(std::string_view name);
-// The format of this name ("generic_plain" if there is none), for these tools. Any thread.
-CallFormat make_call_format(std::string_view name, const ToolSet& tools);
+// The format of this name ("generic_plain" if there is none), for these tools. Any thread. `exact`: the text follows
+// call_constraint(); only what its grammar knows as a call is one.
+CallFormat make_call_format(std::string_view name, const ToolSet& tools, bool exact = false);
 // No calls; thoughts only.
 CallFormat plain_format();
 // How calls are written in this format.

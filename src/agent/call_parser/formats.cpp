@@ -1,6 +1,7 @@
 // The table of formats: which families write calls how.
 #include <algorithm>
 
+#include "agent/call_grammar.h"
 #include "agent/call_parser/bodies.h"
 #include "agent/call_parser/call_format.h"
 
@@ -123,10 +124,12 @@ void add_harmony(const ToolSet&, Openings* openings) {
   for (const char* marker : {"<|end|>", "<|return|>", "<|call|>"}) openings->push_back(vanishing(marker));
 }
 
-const CallSyntax kHermes = {{"<tool_call>"}, "<tool_call>\n{\"name\": \"", "\", \"arguments\": ", "}\n</tool_call>", "\n"};
-const CallSyntax kElements = {{"<tool_call>"}, "<tool_call>\n<function=", ">\n", "</function>\n</tool_call>", "\n", Arguments::kTagged};
-const CallSyntax kBareList = {{}, "[{\"name\": \"", "\", \"arguments\": ", "}]", ", "};
-const CallSyntax kMarkedList = {{"<|tool_call|>"}, "<|tool_call|>[{\"name\": \"", "\", \"arguments\": ", "}]"};
+const CallSyntax kHermes = {{"<tool_call>"}, "<tool_call>\n{\"name\": \"", "\", \"arguments\": ", "}\n</tool_call>", "}\n</tool_call>\n<tool_call>\n{\"name\": \"", Arguments::kJson,
+                            {{"<tools>", "\n{\"name\": \"", "}\n</tools>"}, {"<function_call>", "\n{\"name\": \"", "}\n</function_call>"}}};
+const CallSyntax kElements = {{"<tool_call>"}, "<tool_call>\n<function=", ">\n", "</function>\n</tool_call>", "", Arguments::kTagged};
+const std::string kNextInList = "}, {\"name\": \"";
+const CallSyntax kBareList = {{}, "[{\"name\": \"", "\", \"arguments\": ", "}]", kNextInList};
+const CallSyntax kMarkedList = {{"<|tool_call|>"}, "<|tool_call|>[{\"name\": \"", "\", \"arguments\": ", "}]", kNextInList};
 
 const std::vector<Row>& rows() {
   static const std::vector<Row> table = {
@@ -136,7 +139,7 @@ const std::vector<Row>& rows() {
          o->push_back(json_opening("<function_call>", {"</function_call>"}));
        }, kHermes},
       {"smollm2", [](const ToolSet&, Openings* o) { add_tool_call_tag(o); },
-       {{"<tool_call>"}, "<tool_call>[\n{\"name\": \"", "\", \"arguments\": ", "}\n]</tool_call>"}},
+       {{"<tool_call>"}, "<tool_call>[\n{\"name\": \"", "\", \"arguments\": ", "}\n]</tool_call>", "},\n{\"name\": \""}},
       {"qwen3_coder_xml", [](const ToolSet&, Openings* o) {
          add_tool_call_tag(o);
          TaggedCallSyntax bare = function_elements({"</tool_call>"});
@@ -144,23 +147,25 @@ const std::vector<Row>& rows() {
          o->push_back(tagged_opening("<function=", bare));
        }, kElements},
       {"glm45", [](const ToolSet&, Openings* o) { add_tool_call_tag(o); },
-       {{"<tool_call>"}, "<tool_call>", "\n", "</tool_call>", "\n", Arguments::kTagged}},
+       {{"<tool_call>"}, "<tool_call>", "\n", "</tool_call>", "", Arguments::kTagged}},
       {"llama3_json", [](const ToolSet&, Openings* o) { o->push_back(json_opening("<|python_tag|>")); },
-       {{}, "{\"name\": \"", "\", \"parameters\": ", "}", "; "}},
+       {{}, "{\"name\": \"", "\", \"parameters\": ", "}", "}\n{\"name\": \"", Arguments::kJson, {{"<|python_tag|>", "{\"name\": \"", "}", "}; {\"name\": \""}}}},
       {"llama3_python_tag_json", [](const ToolSet&, Openings* o) { o->push_back(json_opening("<|python_tag|>")); },
-       {{"<|python_tag|>"}, "<|python_tag|>{\"name\": \"", "\", \"parameters\": ", "}", "; "}},
-      {"mistral_v3_array", add_mistral, {{"[TOOL_CALLS]"}, "[TOOL_CALLS][{\"name\": \"", "\", \"arguments\": ", "}]"}},
-      {"mistral_args", add_mistral, {{"[TOOL_CALLS]"}, "[TOOL_CALLS]", "[ARGS]", ""}, {"[ARGS]"}},
-      {"mistral_call_id_args", add_mistral, {{"[TOOL_CALLS]"}, "[TOOL_CALLS]", "[ARGS]", ""}, {"[ARGS]", "[CALL_ID]"}},
+       {{"<|python_tag|>"}, "<|python_tag|>{\"name\": \"", "\", \"parameters\": ", "}", "}; {\"name\": \""}},
+      {"mistral_v3_array", add_mistral, {{"[TOOL_CALLS]"}, "[TOOL_CALLS][{\"name\": \"", "\", \"arguments\": ", "}]", kNextInList}},
+      {"mistral_args", add_mistral, {{"[TOOL_CALLS]"}, "[TOOL_CALLS]", "[ARGS]", "", "[TOOL_CALLS]"}, {"[ARGS]"}},
+      {"mistral_call_id_args", add_mistral, {{"[TOOL_CALLS]"}, "[TOOL_CALLS]", "[ARGS]", "", "[TOOL_CALLS]"}, {"[ARGS]", "[CALL_ID]"}},
       {"functionary_v3_1", [](const ToolSet&, Openings* o) {
          o->push_back(named_opening("<function=", {.steps = {{Kind::kName}, {Kind::kText, ">"}, {Kind::kArguments}, {Kind::kMaybeText, "</function>"}}}));
-       }, {{"<function="}, "<function=", ">", "</function>"}},
-      {"functionary_v3_2", add_functionary_v3_2, {{">>>"}, "", "\n", "", ">>>"}},
+       }, {{"<function="}, "<function=", ">", "</function>", "</function><function="}},
+      {"functionary_v3_2", add_functionary_v3_2, {.triggers = {">>>"}, .begin = "", .before_arguments = "\n", .end = "", .between = ">>>", .only_forced = true}},
       {"deepseek_v3", add_deepseek,
-       {{"<｜tool▁calls▁begin｜>"}, "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>", "\n```json\n", "\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>"},
+       {{"<｜tool▁calls▁begin｜>"}, "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>function<｜tool▁sep｜>", "\n```json\n", "\n```<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+        "\n```<｜tool▁call▁end｜>\n<｜tool▁call▁begin｜>function<｜tool▁sep｜>", Arguments::kJson, {{"<｜tool▁call▁begin｜>", "function<｜tool▁sep｜>", "\n```<｜tool▁call▁end｜>"}}, {"<｜tool▁calls▁end｜>"}},
        {"<｜tool▁sep｜>", "<｜tool▁call▁end｜>"}},
       {"deepseek_v3_1", add_deepseek,
-       {{"<｜tool▁calls▁begin｜>"}, "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜><｜tool▁calls▁end｜>"},
+       {{"<｜tool▁calls▁begin｜>"}, "<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜><｜tool▁calls▁end｜>",
+        "<｜tool▁call▁end｜><｜tool▁call▁begin｜>", Arguments::kJson, {{"<｜tool▁call▁begin｜>", "", "<｜tool▁call▁end｜>"}}, {"<｜tool▁calls▁end｜>"}},
        {"<｜tool▁sep｜>", "<｜tool▁call▁end｜>"}},
       {"deepseek_dsml", [](const ToolSet&, Openings* o) {
          o->push_back(vanishing("<｜DSML｜tool_calls>"));
@@ -171,14 +176,16 @@ const std::vector<Row>& rows() {
        }, {{"<｜DSML｜tool_calls>"}, "<｜DSML｜tool_calls>\n<｜DSML｜invoke name=\"", "\">\n", "</｜DSML｜invoke>\n</｜DSML｜tool_calls>", "", Arguments::kTagged}},
       {"kimi_k2", add_kimi,
        {{"<|tool_calls_section_begin|>"}, "<|tool_calls_section_begin|><|tool_call_begin|>functions.", ":0<|tool_call_argument_begin|>",
-        "<|tool_call_end|><|tool_calls_section_end|>"}, {"<|tool_call_argument_begin|>", "<|tool_call_end|>"}},
+        "<|tool_call_end|><|tool_calls_section_end|>", "<|tool_call_end|><|tool_call_begin|>functions.", Arguments::kJson,
+        {{"<|tool_call_begin|>", "functions.", "<|tool_call_end|>"}}, {"<|tool_calls_section_end|>"}}, {"<|tool_call_argument_begin|>", "<|tool_call_end|>"}},
       {"command_r7b", add_command,
-       {{"<|START_ACTION|>"}, "<|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\": \"", "\", \"parameters\": ", "}\n]<|END_ACTION|>"}},
+       {{"<|START_ACTION|>"}, "<|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\": \"", "\", \"parameters\": ", "}\n]<|END_ACTION|>",
+        "},\n    {\"tool_call_id\": \"0\", \"tool_name\": \"", Arguments::kJson, {}, {"<|START_RESPONSE|>", "<|END_RESPONSE|>", "<|START_TEXT|>", "<|END_TEXT|>", "<|END_ACTION|>"}}},
       {"granite3", [](const ToolSet&, Openings* o) { o->push_back(json_opening("<|tool_call|>")); }, kMarkedList},
       {"phi4_mini", [](const ToolSet&, Openings* o) { o->push_back(json_opening("<|tool_call|>", {"<|/tool_call|>"})); },
-       {{"<|tool_call|>"}, "<|tool_call|>[{\"name\": \"", "\", \"arguments\": ", "}]<|/tool_call|>"}, {"<|/tool_call|>"}},
+       {{"<|tool_call|>"}, "<|tool_call|>[{\"name\": \"", "\", \"arguments\": ", "}]<|/tool_call|>", kNextInList}, {"<|/tool_call|>"}},
       {"firefunction_v2", [](const ToolSet&, Openings* o) { o->push_back(json_opening("functools")); },
-       {{" functools["}, " functools[{\"name\": \"", "\", \"arguments\": ", "}]"}},
+       {{}, " functools[{\"name\": \"", "\", \"arguments\": ", "}]", kNextInList, Arguments::kJson, {{"functools", "[{\"name\": \"", "}]", kNextInList}}}},
       {"gigachat", [](const ToolSet&, Openings* o) { o->push_back(json_opening("function call<|role_sep|>", {"<|message_sep|>"})); },
        {{"function call<|role_sep|>"}, "function call<|role_sep|>\n{\"name\": \"", "\", \"arguments\": ", "}<|message_sep|>"}, {"<|role_sep|>", "<|message_sep|>"}},
       {"json_array", [](const ToolSet&, Openings*) {}, kBareList},
@@ -187,18 +194,18 @@ const std::vector<Row>& rows() {
          o->push_back(python_opening("<|python_start|>", {"<|python_end|>"}));
          o->push_back(python_opening("```tool_code", {"```"}));
          add_python_names(tools, o);
-       }, {{}, "[", "(", ")]", ", ", Arguments::kPython}},
+       }, {{}, "[", "(", ")]", "), ", Arguments::kPython, {{"<|python_start|>", "[", ")]<|python_end|>", "), "}, {"```tool_code", "\n", ")\n```", ")\n"}}, {}, true}},
       {"gemma3_tool_code", [](const ToolSet& tools, Openings* o) {
          o->push_back(python_opening("```tool_code", {"```"}));
          o->push_back({"[", true, [] { return python_calls({}); }});
          add_python_names(tools, o);
-       }, {{"```tool_code"}, "```tool_code\n", "(", ")\n```", "\n", Arguments::kPython}},
+       }, {{"```tool_code"}, "```tool_code\n", "(", ")\n```", ")\n", Arguments::kPython, {}, {}, true}},
       {"olmo3", [](const ToolSet&, Openings* o) { o->push_back(python_opening("<function_calls>", {"</function_calls>"})); },
-       {{"<function_calls>"}, "<function_calls>", "(", ")</function_calls>", "\n", Arguments::kPython}},
+       {{"<function_calls>"}, "<function_calls>", "(", ")</function_calls>", ")\n", Arguments::kPython}},
       {"lfm2", [](const ToolSet&, Openings* o) {
          o->push_back(python_opening("<|tool_call_start|>", {"<|tool_call_end|>"}));
          o->push_back(json_opening("<|tool_call_start|>", {"<|tool_call_end|>"}));
-       }, {{"<|tool_call_start|>"}, "<|tool_call_start|>[", "(", ")]<|tool_call_end|>", ", ", Arguments::kPython}, {"<|tool_call_end|>"}},
+       }, {{"<|tool_call_start|>"}, "<|tool_call_start|>[", "(", ")]<|tool_call_end|>", "), ", Arguments::kPython}, {"<|tool_call_end|>"}},
       {"functiongemma", [](const ToolSet&, Openings* o) {
          o->push_back(named_opening("<start_function_call>", brace_call("<escape>", "<end_function_call>")));
        }, {{"<start_function_call>"}, "<start_function_call>call:", "", "<end_function_call>", "", Arguments::kBrace}, {"<end_function_call>", "<escape>"}},
@@ -212,10 +219,11 @@ const std::vector<Row>& rows() {
          o->push_back(tagged_opening("<invoke name=\"", call));
        }, {{"<minimax:tool_call>"}, "<minimax:tool_call>\n<invoke name=\"", "\">\n", "</invoke>\n</minimax:tool_call>", "", Arguments::kTagged}},
       {"gpt_oss", add_harmony,
-       {{"<|channel|>commentary to="}, "<|channel|>commentary to=functions.", " <|constrain|>json<|message|>", "<|call|>"}, {"<|message|>", "<|constrain|>"}},
+       {{"<|channel|>commentary to="}, "<|channel|>commentary to=functions.", " <|constrain|>json<|message|>", "<|call|>", "", Arguments::kJson, {}, {}, false, /*ends_answer=*/true, /*only_forced=*/true}, {"<|message|>", "<|constrain|>"}},
       {"generic_llamacpp", [](const ToolSet&, Openings* o) { o->push_back(bare_opening('{', {.response = true})); },
-       {{}, "{\"tool_call\": {\"name\": \"", "\", \"arguments\": ", "}}"}},
-      {"generic_plain", [](const ToolSet&, Openings* o) { add_tool_call_tag(o); }, {{}, "{\"name\": \"", "\", \"arguments\": ", "}", "\n"}},
+       {{}, "{\"tool_call\": {\"name\": \"", "\", \"arguments\": ", "}}", "", Arguments::kJson, {}, {}, false, false, /*only_forced=*/true}},
+      {"generic_plain", [](const ToolSet&, Openings* o) { add_tool_call_tag(o); }, {{}, "{\"name\": \"", "\", \"arguments\": ", "}", "}\n{\"name\": \"", Arguments::kJson,
+        {{"<tool_call>", "\n{\"name\": \"", "}\n</tool_call>"}}}},
   };
   return table;
 }
@@ -227,12 +235,26 @@ const Row& row_of(std::string_view name) {
 }
 
 // Models leave their format: a reply that is only a call as JSON, bare or fenced, is one in every format.
-void add_common(Openings* openings) {
+void add_common(Openings* openings, bool exact) {
   openings->push_back(thoughts("<think>", "</think>"));
   openings->push_back(thoughts("[THINK]", "[/THINK]"));
-  openings->push_back(bare_opening('{', {}));
-  openings->push_back(bare_opening('[', {}));
-  openings->push_back({"```", true, [] { return json_calls({.bare = true, .fenced = true, .ends = {"```"}}); }});
+  openings->push_back(bare_opening('{', {.exact = exact}));
+  openings->push_back(bare_opening('[', {.exact = exact}));
+  openings->push_back({"```", true, [exact] { return json_calls({.bare = true, .fenced = true, .exact = exact, .ends = {"```"}}); }});
+}
+
+// Only what begins with a trigger of the grammar, or needs none.
+void keep_covered(const CallSyntax& syntax, const ToolSet& tools, Openings* openings) {
+  const auto is_trigger = [&](const std::string& text) {
+    return std::find(syntax.triggers.begin(), syntax.triggers.end(), text) != syntax.triggers.end() ||
+           std::any_of(syntax.more_frames.begin(), syntax.more_frames.end(), [&](const CallFrame& frame) { return frame.trigger == text; });
+  };
+  std::erase_if(*openings, [&](const Opening& opening) { return opening.body && !is_trigger(opening.text); });
+  if (!syntax.bare_python) return;
+  openings->push_back({"[", true, [] { return python_calls({.exact = true}); }});
+  for (const Tool& tool : tools.tools()) {
+    openings->push_back({tool.name + "(", true, [name = tool.name] { return python_calls({.name = name, .exact = true}); }});
+  }
 }
 
 }  // namespace
@@ -245,11 +267,12 @@ std::vector<std::string> call_format_names() {
 
 bool is_call_format(std::string_view name) { return row_of(name).name == name; }
 
-CallFormat make_call_format(std::string_view name, const ToolSet& tools) {
+CallFormat make_call_format(std::string_view name, const ToolSet& tools, bool exact) {
   const Row& row = row_of(name);
   CallFormat format{row.name, {}, row.syntax, row.markers};
   row.add(tools, &format.openings);
-  add_common(&format.openings);
+  if (exact && is_exact_in_free_text(row.name, tools)) keep_covered(row.syntax, tools, &format.openings);
+  add_common(&format.openings, exact);
   return format;
 }
 

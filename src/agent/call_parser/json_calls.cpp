@@ -97,6 +97,7 @@ Verdict JsonCalls::step(Cursor& cursor, CallSink& sink) {
     case At::kItem:  // in a list
       if (c == ']') return close(cursor, sink);
       if (c == ',' || c == ';') {
+        if (syntax_.exact && n_calls_ == 0) return fail();
         ++cursor.pos;
         return Verdict::kMore;
       }
@@ -108,7 +109,7 @@ Verdict JsonCalls::step(Cursor& cursor, CallSink& sink) {
       at_ = At::kSkipped;
       key_.clear();
       streaming_ = false;
-      return c == '"' || c == '\'' ? Verdict::kMore : fail();
+      return c == '"' || (c == '\'' && !syntax_.exact) ? Verdict::kMore : fail();
     case At::kColon:
       if (c != ':') return fail();
       ++cursor.pos;
@@ -127,6 +128,7 @@ Verdict JsonCalls::step(Cursor& cursor, CallSink& sink) {
       frames_.clear();
       return go(At::kEnds);
     default:  // kBetween
+      if (syntax_.exact) return go(At::kEnds);
       if (c == ',' || c == ';' || c == '}' || c == ']') {
         if (answered_) return go(At::kEnds);
         ++cursor.pos;
@@ -168,6 +170,11 @@ Verdict JsonCalls::choose_by_key(Cursor& cursor) {
   const char c = cursor.peek();
   reader_ = ValueReader();
   json_.clear();
+  if (syntax_.exact) {
+    if (call_.named ? c != '{' : c != '"') return fail();
+    is_object_ = true;
+    return go(call_.named ? At::kArguments : At::kName);
+  }
   if (is_one_of(key_, kListKeys) && (c == '[' || c == '{')) return open(cursor);
   if (key_ == "function" && c == '{') {
     if (frames_.size() > 8) return fail();
@@ -210,6 +217,7 @@ Verdict JsonCalls::read_value(Cursor& cursor, CallSink& sink) {
       if (!name.ok() || !name->is_string() || call_.named) return fail();
       call_.name = name->get<std::string>();
       call_.named = true;
+      if (syntax_.exact && json_.size() != call_.name.size() + 2) return fail();  // with escapes
       if (!sink.tool(call_.name)) return fail();
       return go(At::kAfterValue);
     }
@@ -218,6 +226,8 @@ Verdict JsonCalls::read_value(Cursor& cursor, CallSink& sink) {
     default: break;
   }
   if (!key_.empty()) return go(At::kAfterValue);  // a skipped value
+  const auto is_expected = [this] { return call_.named ? !call_.has_arguments && (json_ == "\"arguments\"" || json_ == "\"parameters\"") : json_ == "\"name\""; };
+  if (syntax_.exact && !is_expected()) return fail();
   const Result<Json> key = parse_json(json_);
   return key.ok() && key->is_string() ? key_read(key->get<std::string>()) : fail();
 }

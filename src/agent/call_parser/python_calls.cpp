@@ -46,7 +46,8 @@ class PythonCalls final : public CallBody {
     const char c = cursor.peek();
     switch (at_) {
       case At::kStart:
-        if (c == '[') ++cursor.pos;
+        in_list_ = c == '[';
+        if (in_list_) ++cursor.pos;
         return go(At::kName);
       case At::kName: return name(cursor, sink);
       case At::kArgument: return argument(cursor, sink);
@@ -99,7 +100,7 @@ class PythonCalls final : public CallBody {
     sink.arguments("}");
     sink.end_call(cursor);
     ++n_calls_;
-    return go(At::kAfterCall);
+    return go(syntax_.exact && !in_list_ ? At::kEnds : At::kAfterCall);
   }
 
   // key=value, or a value for the parameter at this position.
@@ -134,6 +135,7 @@ class PythonCalls final : public CallBody {
   const PythonCallsSyntax syntax_;
   At at_;
   std::string name_;
+  bool in_list_ = false;
   size_t n_arguments_ = 0, n_calls_ = 0, next_end_ = 0;
   std::optional<ValueReader> reader_;
 };

@@ -9,7 +9,7 @@ namespace {
 
 using Kind = api::Constraint::Kind;
 
-constexpr size_t kMaxChoices = 10'000;
+constexpr size_t kMaxChoices = 10'000, kMaxTags = 256;
 
 // A schema in a field: an object, true or false; some clients send its text.
 void read_schema(JsonFields& fields, const char* param, const Json& schema, api::Constraint& out) {
@@ -46,6 +46,26 @@ void read_response_format(JsonFields& fields, const Json& format, std::optional<
   out = std::move(constraint);
 }
 
+// [{"trigger": "<call>", "schema": {…}, "end": "</call>"}]
+void read_tags(JsonFields& fields, const Json& list, api::Constraint& out) {
+  if (!list.is_array() || list.empty() || list.size() > kMaxTags) {
+    return fields.fail("guided_tags", "expected a list of 1 to 256 objects with trigger, schema and perhaps end, got " + describe_json(list));
+  }
+  for (size_t i = 0; i < list.size(); ++i) {
+    const std::string where = "guided_tags[" + std::to_string(i) + "]";
+    if (!list[i].is_object()) return fields.fail(where, "expected an object with trigger, schema and perhaps end, got " + describe_json(list[i]));
+    JsonFields tag(list[i], where + ".");
+    api::Constraint::Tag& read = out.tags.emplace_back();
+    read.trigger = tag.required_text("trigger");
+    read.end = tag.text("end");
+    if (!tag.ok()) return fields.fail(std::move(tag.status()).error());
+    if (!list[i].contains("schema")) return fields.fail(where + ".schema", "expected a JSON Schema");
+    const Json& schema = list[i]["schema"];
+    if (!schema.is_object() && !schema.is_boolean()) return fields.fail(where + ".schema", "expected a JSON Schema, got " + describe_json(schema));
+    read.schema = dump_json(schema);
+  }
+}
+
 }  // namespace
 
 void read_constraint(JsonFields& fields, api::GenerateRequest* request) {
@@ -63,6 +83,7 @@ void read_constraint(JsonFields& fields, api::GenerateRequest* request) {
   for (const char* param : {"guided_grammar", "grammar"}) {
     if (fields.find(param)) take(param, Kind::kGrammar).source = fields.text(param);
   }
+  if (const Json* tags = fields.find("guided_tags")) read_tags(fields, *tags, take("guided_tags", Kind::kTags));
   if (const Json* choices = fields.find("guided_choice")) {
     api::Constraint& constraint = take("guided_choice", Kind::kChoices);
     if (!choices->is_array() || choices->empty() || choices->size() > kMaxChoices) {

@@ -136,6 +136,7 @@ ToolFields read_tool_fields(JsonFields& fields) {
   const Json* functions = fields.find("functions");
   const Json* choice_field = fields.find("tool_choice");
   const Json* call_field = fields.find("function_call");
+  result.constrained = fields.boolean("constrain_calls", true);
   const bool parallel = fields.boolean("parallel_tool_calls", true);
   if (functions && list) fields.fail("functions", "expected either \"tools\" or \"functions\", got both");
   result.legacy = functions != nullptr;

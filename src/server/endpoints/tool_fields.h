@@ -16,6 +16,7 @@ struct ToolFields {
   std::string tools_json = {};       // the same as OpenAI's list, for the chat template
   agent::ForcedCall forced = {};
   int max_calls = 1 << 20;
+  bool constrained = true;           // calls follow a grammar
   bool legacy = false;               // answer with "function_call"
 };
 

@@ -1,0 +1,145 @@
+#include <fmt/format.h>
+
+#include <mutex>
+
+#include "agent/mcp/transport.h"
+#include "agent/net/http_call.h"
+
+namespace hanlin::agent::mcp {
+namespace {
+
+class HttpTransport final : public Transport {
+ public:
+  HttpTransport(HttpServer server, hub::Url url) : server_(std::move(server)), url_(std::move(url)), rules_(rules_for_server(url_)) {}
+  ~HttpTransport() override {
+    if (session().empty()) return;
+    // The server may forget the session; whether it does is its affair.
+    const auto answer = http_call({.method = "DELETE", .url = url_, .headers = headers_of(Json())}, rules_, within({}, std::chrono::seconds(1)), 1000);
+    static_cast<void>(answer.ok());
+  }
+
+  Status start(MessageSink sink) override {
+    sink_ = std::move(sink);
+    return {};
+  }
+  void set_version(const std::string& version) override {
+    const std::lock_guard lock(mutex_);
+    version_ = version;
+  }
+  Status health() const override {
+    const std::lock_guard lock(mutex_);
+    return health_;
+  }
+
+  Status send(const Json& message, const ToolContext& context) override {
+    HANLIN_TRY(health());
+    const bool wants_answer = message.contains("method") && message.contains("id");
+    HttpCall call{.method = "POST", .url = url_, .headers = headers_of(message), .body = dump_json(message)};
+    EventReader events;
+    bool is_stream = false, answered = false;
+    std::string body;
+    const auto take = [&](const std::string& text) {
+      auto received = parse_json(text);
+      if (!received.ok()) return;
+      answered |= received->is_object() && !received->contains("method") && received->contains("id") && message.contains("id") && (*received)["id"] == message["id"];
+      sink_(std::move(received).value());
+    };
+    HttpSinks sinks;
+    sinks.on_head = [&](const HttpAnswer& answer) -> Status {
+      is_stream = answer.header("content-type").starts_with("text/event-stream");
+      if (const std::string id = answer.header("mcp-session-id"); !id.empty()) {
+        const std::lock_guard lock(mutex_);
+        session_ = id;
+      }
+      return {};
+    };
+    sinks.on_body = [&](std::string_view bytes) -> Result<bool> {
+      if (is_stream) {
+        HANLIN_TRY(events.feed(bytes, server_.max_message_bytes, take));
+        return !answered;
+      }
+      if (body.size() + bytes.size() > server_.max_message_bytes) {
+        return Error{Code::kResourceExhausted, fmt::format("{}: a message of more than {} bytes", url_.shown(), server_.max_message_bytes)};
+      }
+      body.append(bytes);
+      return true;
+    };
+    HANLIN_ASSIGN(const HttpAnswer answer, http_call(call, rules_, context, sinks));
+    if (!is_stream && wants_answer && body.find('{') != std::string::npos) take(body);
+    if (answered || (!wants_answer && answer.status / 100 == 2)) return {};
+    return refusal(answer, body);
+  }
+
+ private:
+  // What an answer without our reply in it means.
+  Status refusal(const HttpAnswer& answer, const std::string& body) {
+    if (answer.status == 404 && !session().empty()) {
+      const std::lock_guard lock(mutex_);
+      return health_ = Error{Code::kUnavailable, url_.shown() + ": the server has forgotten the session"};
+    }
+    if (answer.status / 100 == 2) return Error{Code::kUnavailable, fmt::format("{}: the answer ended without a reply", url_.shown())};
+    const char* hint = answer.status == 401 || answer.status == 403 ? " (set an Authorization header)" : "";
+    const Code code = answer.status >= 500 || answer.status == 429 ? Code::kUnavailable : Code::kInvalidArgument;
+    return Error{code, fmt::format("{}: HTTP {}{}{}{}", url_.shown(), answer.status, hint, body.empty() ? "" : ": ", body.substr(0, 300))};
+  }
+  std::string session() const {
+    const std::lock_guard lock(mutex_);
+    return session_;
+  }
+
+  std::vector<std::pair<std::string, std::string>> headers_of(const Json& message) const {
+    auto headers = server_.headers;
+    headers.emplace_back("Content-Type", "application/json");
+    headers.emplace_back("Accept", "application/json, text/event-stream");
+    const std::lock_guard lock(mutex_);
+    if (!version_.empty()) headers.emplace_back("MCP-Protocol-Version", version_);
+    if (!session_.empty()) headers.emplace_back("Mcp-Session-Id", session_);
+    // Since 2026-07-28 method and name stand in headers too, for whatever routes without reading bodies.
+    if (version_ >= "2026" && message.is_object() && message.contains("method")) {
+      headers.emplace_back("Mcp-Method", message["method"].get<std::string>());
+      if (message["method"] == "tools/call") headers.emplace_back("Mcp-Name", message["params"]["name"].get<std::string>());
+    }
+    return headers;
+  }
+
+  const HttpServer server_;
+  const hub::Url url_;
+  const HttpRules rules_;
+  MessageSink sink_;
+  mutable std::mutex mutex_;
+  std::string version_, session_;
+  Status health_;
+};
+
+}  // namespace
+
+void EventReader::end_line(const std::function<void(const std::string&)>& event) {
+  if (line_.empty()) {
+    if (has_data_ && !data_.empty()) event(data_);
+    data_.clear(), has_data_ = false;
+  } else if (line_.starts_with("data:")) {
+    if (has_data_) data_ += '\n';
+    data_ += std::string_view(line_).substr(line_.starts_with("data: ") ? 6 : 5);
+    has_data_ = true;
+  }
+  line_.clear();
+}
+
+Status EventReader::feed(std::string_view bytes, size_t max_bytes, const std::function<void(const std::string&)>& event) {
+  for (const char c : bytes) {
+    const bool second_half = after_cr_ && c == '\n';  // of CR LF
+    after_cr_ = c == '\r';
+    if (second_half) continue;
+    if (c == '\n' || c == '\r') end_line(event);
+    else line_ += c;
+    if (line_.size() + data_.size() > max_bytes) return Error{Code::kResourceExhausted, fmt::format("MCP: an event of more than {} bytes", max_bytes)};
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Transport>> make_http_transport(HttpServer server) {
+  HANLIN_ASSIGN(hub::Url url, hub::parse_url(server.url));
+  return std::unique_ptr<Transport>(std::make_unique<HttpTransport>(std::move(server), std::move(url)));
+}
+
+}  // namespace hanlin::agent::mcp
