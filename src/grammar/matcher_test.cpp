@@ -105,6 +105,25 @@ TEST(Schema, RefusesWhatItCannotEnforce) {
   refused(R"({"a":)", "JSON");
 }
 
+// A number that is right in decimal arithmetic must be so, too, for a validator that reads doubles.
+TEST(Schema, NumbersAreRightInDoublesToo) {
+  const auto grammar = must(compiler().compile_json_schema(R"({"type":"number","exclusiveMinimum":3,"maximum":1000000})"));
+  EXPECT_TRUE(takes(grammar, "3.00000000000001"));
+  EXPECT_TRUE(takes(grammar, "3.00003e2"));
+  EXPECT_FALSE(takes(grammar, "3.0000000000000002"));
+  EXPECT_FALSE(takes(grammar, "30000.0000000000002e-4"));
+  EXPECT_FALSE(takes(grammar, "99999.99999999999999"));
+  const auto integers = must(compiler().compile_json_schema(R"({"type":"integer","minimum":0})"));
+  EXPECT_TRUE(takes(integers, "1234567890123456789"));  // identifiers
+  EXPECT_TRUE(takes(integers, "12345678901234.0"));
+  EXPECT_FALSE(takes(integers, "123456789012345.0"));
+  EXPECT_TRUE(takes(must(compiler().compile_json_schema(R"({"const":3.141592653589793})")), "3.141592653589793"));
+  const auto below = must(compiler().compile_json_schema(R"({"type":"number","minimum":0,"exclusiveMaximum":0.30000000000000004})"));
+  EXPECT_TRUE(takes(below, "0.299999999999999"));
+  EXPECT_FALSE(takes(below, "0.3"));  // not surely less
+  EXPECT_FALSE(compiler().compile_json_schema(R"({"type":"number","exclusiveMinimum":3,"exclusiveMaximum":3.0000000000000004})").ok());
+}
+
 TEST(Schema, RecursionNeedsAnEnd) {
   const auto tree = must(compiler().compile_json_schema(R"({"type":"object","properties":{"kids":{"type":"array","items":{"$ref":"#"}}},"additionalProperties":false})"));
   EXPECT_TRUE(takes(tree, R"({"kids":[{"kids":[]},{}]})"));
