@@ -109,9 +109,9 @@ TEST(Schema, RefusesWhatItCannotEnforce) {
 TEST(Schema, NumbersAreRightInDoublesToo) {
   const auto grammar = must(compiler().compile_json_schema(R"({"type":"number","exclusiveMinimum":3,"maximum":1000000})"));
   EXPECT_TRUE(takes(grammar, "3.00000000000001"));
-  EXPECT_TRUE(takes(grammar, "3.00003e2"));
+  EXPECT_TRUE(takes(grammar, "3e2"));
   EXPECT_FALSE(takes(grammar, "3.0000000000000002"));
-  EXPECT_FALSE(takes(grammar, "30000.0000000000002e-4"));
+  EXPECT_FALSE(takes(grammar, "30000000000000002e-16"));
   EXPECT_FALSE(takes(grammar, "99999.99999999999999"));
   const auto integers = must(compiler().compile_json_schema(R"({"type":"integer","minimum":0})"));
   EXPECT_TRUE(takes(integers, "1234567890123456789"));  // identifiers
