@@ -123,6 +123,35 @@ int32_t Machine::free_text_cost(const Frame& f) const {
   return add_costs(f.parent->cost, add_costs(value, 2 + 8));
 }
 
+const Frame* Machine::alone(const Frame& f) {
+  Frame frame = f;
+  frame.parent = done_;
+  return make(frame, f.cost - f.parent->cost);
+}
+
+void Machine::add_borders(const Frame& f, std::vector<uint32_t>& borders) const {
+  const auto add_dfa = [&](int32_t dfa, int32_t q) {
+    for (const Dfa::Edge& e : program_.dfas[static_cast<size_t>(dfa)].edges_of(q)) {
+      borders.push_back(e.lo);
+      borders.push_back(e.hi + 1);
+    }
+  };
+  if (f.kind == Frame::Kind::kString) return add_dfa(program_.strings[static_cast<size_t>(f.a)].dfa, f.b);
+  const ObjectRule& rule = program_.objects[static_cast<size_t>(objects_[static_cast<size_t>(f.a)].state.rule)];
+  if (f.c >= 0) add_dfa(rule.others, f.c);
+  const auto add_one = [&](uint32_t cp) {
+    borders.push_back(cp);
+    borders.push_back(cp + 1);
+  };
+  if (f.b >= 0) {
+    const ObjectRule::TrieNode& node = rule.trie[static_cast<size_t>(f.b)];
+    for (int32_t i = 0; i < node.n_edges; ++i) add_one(rule.trie_edges[static_cast<size_t>(node.first_edge + i)].cp);
+  }
+  if (f.e >= 0) {
+    for (const uint32_t cp : prefix_next_[static_cast<size_t>(f.e)]) add_one(cp);
+  }
+}
+
 void Machine::step_frame(const Frame& f, uint8_t byte) {
   switch (f.kind) {
     case Frame::Kind::kDone: return;

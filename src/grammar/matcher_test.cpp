@@ -31,21 +31,29 @@ int32_t id_of(const std::string& text) {
   return ids.at(0);
 }
 
-TEST(Matcher, MaskEqualsWhatAcceptTakes) {
-  const auto grammar = must(compiler().compile_json_schema(
-      R"({"type":"object","properties":{"name":{"type":"string","maxLength":5},"n":{"type":"integer","minimum":-3,"maximum":120}},"required":["name"]})",
-      {.max_whitespace = 1}));
+// At every byte of a text the mask must say of every token what accept() does.
+void expect_mask_is_exact(const std::string& schema, const std::string& text, const JsonSchemaOptions& options) {
+  const auto grammar = must(compiler().compile_json_schema(schema, options));
   std::vector<uint32_t> bits(mask_words(tiny_tokenizer().vocab_size()));
-  const std::string text = R"({"name": "a\u00e4b","n":-2})";
   for (size_t cut = 0; cut <= text.size(); ++cut) {
     GrammarMatcher matcher(grammar);
-    ASSERT_TRUE(matcher.accept_bytes(text.substr(0, cut))) << cut;
+    ASSERT_TRUE(matcher.accept_bytes(text.substr(0, cut))) << schema << " " << text.substr(0, cut);
     matcher.fill_mask(bits);
     for (int32_t id = 0; id < tiny_tokenizer().vocab_size(); ++id) {
       GrammarMatcher fork = matcher;
-      EXPECT_EQ(has_bit(bits, id), fork.accept(id)) << text.substr(0, cut) << " + " << tiny_tokenizer().token_text(id);
+      EXPECT_EQ(has_bit(bits, id), fork.accept(id)) << schema << " " << text.substr(0, cut) << " + " << tiny_tokenizer().token_text(id);
     }
   }
+}
+
+TEST(Matcher, MaskEqualsWhatAcceptTakes) {
+  expect_mask_is_exact(R"({"type":"object","properties":{"name":{"type":"string","maxLength":5},"n":{"type":"integer","minimum":-3,"maximum":120}},"required":["name"]})",
+                       R"({"name": "a\u00e4b","n":-2})", {.max_whitespace = 1});
+  // Several patterns at once, with borders above ASCII.
+  expect_mask_is_exact(R"({"oneOf":[{"pattern":"the"},{"pattern":"^[a-zé-ü北]+$","minLength":3},{"const":"ähm"}],"type":"string"})", R"("äh北the 天")", {});
+  // Names: declared, by pattern, and none twice.
+  expect_mask_is_exact(R"({"type":"object","properties":{"the":{},"äb":{"type":"null"}},"patternProperties":{"^[^0-9]{2,}$":{"type":"boolean"}},"additionalProperties":{"type":"integer"}})",
+                       R"({"äc":true,"äcä":false,"the":false,"1ä":7,"1é":3})", {.any_order = true, .max_whitespace = 0});
 }
 
 TEST(Matcher, RollsBack) {
