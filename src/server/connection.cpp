@@ -67,10 +67,15 @@ asio::awaitable<bool> Connection::wait_readable(std::chrono::milliseconds timeou
 
 asio::awaitable<bool> Connection::write(std::string data, std::chrono::milliseconds timeout) {
   if (aborted_) co_return false;
+  // The kernel's buffer nearly always takes a token's frame at once: no operation to start, no deadline to arm.
+  error_code error;
+  const size_t n_sent = socket_.write_some(asio::buffer(data), error);
+  if (!error && n_sent == data.size()) co_return true;
+  if (error && error != asio::error::would_block) co_return false;
   arm_deadline(timeout);
-  const auto [error, n_written] = co_await asio::async_write(socket_, asio::buffer(data), kNoThrow);
+  const auto [failure, n_written] = co_await asio::async_write(socket_, asio::buffer(data) + n_sent, kNoThrow);
   disarm_deadline();
-  co_return !error && n_written == data.size();
+  co_return !failure && n_sent + n_written == data.size();
 }
 
 asio::awaitable<void> Connection::linger_and_close(std::chrono::milliseconds timeout) {
