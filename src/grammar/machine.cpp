@@ -86,6 +86,18 @@ int32_t Machine::cost(const FrameSet& set) {
   return best;
 }
 
+bool Machine::takes_layout(const FrameSet& set) {
+  return std::all_of(set.begin(), set.end(), [](const Frame* f) {
+    return f->kind == Frame::Kind::kValue || f->kind == Frame::Kind::kObject || f->kind == Frame::Kind::kColon || f->kind == Frame::Kind::kArray;
+  });
+}
+
+bool Machine::wants_space(const FrameSet& set) {
+  return std::all_of(set.begin(), set.end(), [](const Frame* f) {
+    return f->space == 0 && ((f->kind == Frame::Kind::kValue && f->phase == 1) || (f->kind == Frame::Kind::kObject && f->phase == 2));
+  });
+}
+
 bool Machine::may_end(const FrameSet& set) const {
   return std::any_of(set.begin(), set.end(), [this](const Frame* f) { return frame_may_end(*f); });
 }

@@ -74,6 +74,10 @@ class Machine {
   bool may_end(const FrameSet& set) const;
   // Fewest bytes to a legal end.
   static int32_t cost(const FrameSet& set);
+  // Everywhere in the set white space means nothing: between the parts of JSON values.
+  static bool takes_layout(const FrameSet& set);
+  // … right behind a colon or comma.
+  static bool wants_space(const FrameSet& set);
   size_t n_frames() const { return frames_.size(); }
   const MachineCode& code() const { return *code_; }
   // How many more characters of any kind fit where the frame is, inside a string or name; -1: not just any.

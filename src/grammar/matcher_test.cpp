@@ -73,6 +73,14 @@ TEST(Matcher, KnowsWhatIsForced) {
   const auto grammar = must(compiler().compile_json_schema(R"({"properties":{"kind":{"const":"x"}},"required":["kind"],"additionalProperties":false,"type":"object"})", {.max_whitespace = 0}));
   GrammarMatcher matcher(grammar);
   EXPECT_EQ(matcher.forced_run(), R"({"kind":"x"})");
+  const auto spaced = must(compiler().compile_json_schema(R"({"properties":{"a b":{"enum":["x y","xy"]},"l":{"type":"array","minItems":1,"items":{"type":"string"}}},
+    "required":["a b","l"],"additionalProperties":false,"type":"object"})"));
+  GrammarMatcher other(spaced);
+  EXPECT_EQ(other.forced_run(), "{");
+  EXPECT_EQ(other.forced_run(256, true), R"({"a b": "x)");
+  ASSERT_TRUE(other.accept_bytes(R"({"a b": "x )"));
+  EXPECT_EQ(other.forced_run(256), "y\"");
+  EXPECT_EQ(other.forced_run(256, true), R"(y", "l": [")");
 }
 
 TEST(Matcher, CountsTokensToTheEnd) {

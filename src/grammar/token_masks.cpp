@@ -134,21 +134,25 @@ void TokenMasks::fill(int32_t id, int64_t budget, std::span<uint32_t> bits) {
   std::copy(some.bits.begin(), some.bits.end(), bits.begin());
 }
 
-int TokenMasks::forced_byte(int32_t id) {
-  int& forced = sets_[static_cast<size_t>(id)].forced;
-  if (forced != -2) return forced;
-  forced = -1;
-  if (sets_[static_cast<size_t>(id)].may_end) return forced;
+int TokenMasks::forced_byte(int32_t id, bool skip_layout) {
+  const auto known = [&]() -> std::array<int, 2>& { return sets_[static_cast<size_t>(id)].forced; };
+  if (known()[0] != -2) return known()[skip_layout];
+  known() = {-1, -1};
+  if (sets_[static_cast<size_t>(id)].may_end) return -1;
   const FrameSet frames = set(id);
+  const bool is_layout = Machine::takes_layout(frames);
   FrameSet next;
-  int found = -1;
+  int only = -1, only_layout = -1;
   for (int b = 0; b < 256; ++b) {
     machine_.step(frames, static_cast<uint8_t>(b), true, next);
     if (next.empty()) continue;
-    if (found >= 0) return sets_[static_cast<size_t>(id)].forced = -1;
-    found = b;
+    int& found = is_layout && (b == ' ' || b == '\n' || b == '\t' || b == '\r') ? only_layout : only;
+    if (&found == &only && only >= 0) return -1;
+    if (found < 0 || b == ' ') found = b;
   }
-  return sets_[static_cast<size_t>(id)].forced = found;
+  if (only_layout < 0) known() = {only, only};
+  else if (only >= 0) known()[1] = only_layout == ' ' && Machine::wants_space(frames) ? ' ' : only;
+  return known()[skip_layout];
 }
 
 bool TokenMasks::is_dead_end(int32_t id) {

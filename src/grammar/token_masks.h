@@ -1,6 +1,7 @@
 // Which tokens may come next: the machine meets the vocabulary.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -35,8 +36,9 @@ class TokenMasks {
   int32_t advance(int32_t id, std::string_view bytes);
   // Tokens after which a legal end is still `budget` bytes away or less (budget counts what may follow the token).
   void fill(int32_t id, int64_t budget, std::span<uint32_t> bits);
-  // The only byte that may follow, or -1; also -1 where the text may end.
-  int forced_byte(int32_t id);
+  // The only byte that may follow, or -1; also -1 where the text may end. `skip_layout`: white space between the parts of a
+  // JSON value is no choice: one space behind a colon or comma, none elsewhere.
+  int forced_byte(int32_t id, bool skip_layout);
   // No byte may follow.
   bool is_dead_end(int32_t id);
   size_t memory_bytes() const { return machine_.n_frames() * 120 + n_mask_bytes_ + text_.memory_bytes(); }
@@ -46,7 +48,7 @@ class TokenMasks {
     FrameSet frames;
     int32_t cost = kInfinite;
     bool may_end = false;
-    int forced = -2;
+    std::array<int, 2> forced = {-2, -2};  // forced_byte(); -2: not known yet
     int dead_end = -1;
     std::unique_ptr<TokenMask> mask;
   };
