@@ -178,6 +178,7 @@ class Generation {
 struct GeneratorStats {
   int64_t n_running = 0, n_waiting = 0;
   int64_t prompt_tokens_total = 0, generated_tokens_total = 0, cached_tokens_total = 0;
+  int64_t forced_tokens_total = 0;  // that a constraint left no choice about
   int64_t draft_tokens_total = 0, draft_tokens_right_total = 0;  // guessed and computed; of these, those that came true
   int64_t preemptions_total = 0, requests_total = 0, rejected_total = 0;
   int64_t kv_blocks_total = 0, kv_blocks_used = 0, kv_blocks_cached = 0;

@@ -1,14 +1,34 @@
 #include "engine/constraint.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
 #include "grammar/token_trie.h"
+#include "text/utf8.h"
 
 namespace hanlin::engine {
 namespace {
 
 constexpr size_t kKeptGrammars = 64;
+constexpr size_t kContextTokens = 4;  // that forced text is spelled behind
+
+// The tokens of `forced` behind the last tokens of `text`; empty where the tokenizer joins the two.
+std::vector<int32_t> spell(const Tokenizer& tokenizer, std::span<const int32_t> text, const std::string& forced) {
+  std::string context;
+  for (size_t i = 0; i < std::min(kContextTokens, text.size()); ++i) {
+    const int32_t id = text[text.size() - 1 - i];
+    if (tokenizer.is_special(id)) break;
+    context.insert(0, tokenizer.token_bytes(id));
+  }
+  if (!is_valid_utf8(context)) context.clear();  // it begins inside a character
+  std::vector<int32_t> ids = tokenizer.encode(context + forced, {.add_special = false});
+  size_t n_bytes = 0, first = ids.size();
+  while (first > 0 && n_bytes < forced.size()) n_bytes += tokenizer.token_bytes(ids[--first]).size();
+  if (n_bytes != forced.size()) return {};
+  ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(first));
+  return ids;
+}
 
 std::string key_of(const api::Constraint& c) {
   std::string key = std::to_string(static_cast<int>(c.kind)) + (c.any_order ? "a" : "d") + std::to_string(c.max_whitespace);
@@ -123,6 +143,25 @@ Result<ConstraintCompiler::Grammar> ConstraintCompiler::prepare(const api::Const
 ConstraintState::ConstraintState(std::shared_ptr<const grammar::CompiledGrammar> grammar, int64_t vocab_size, std::string_view prefix)
     : matcher_(grammar), grammar_(std::move(grammar)), bits_(grammar::mask_words(vocab_size), 0) {
   if (!prefix.empty()) HANLIN_CHECK(matcher_.accept_bytes(prefix), "the grammar does not allow the beginning of its answer");
+}
+
+std::vector<int32_t> ConstraintState::forced_tokens(const Tokenizer& tokenizer, std::span<const int32_t> text, int64_t n_left, bool skip_layout) {
+  const std::string forced = matcher_.forced_run(256, skip_layout);
+  if (forced.size() < 2) return {};
+  std::vector<int32_t> ids = spell(tokenizer, text, forced);
+  if (ids.empty()) return {};
+  const int n_before = matcher_.n_accepted();
+  if (!matcher_.accept_bytes(forced)) return {};
+  if (!matcher_.is_complete()) ids.pop_back();
+  matcher_.rollback(1);
+  size_t n_fit = 0;
+  for (; n_fit < ids.size(); ++n_fit) {
+    const bool fits = matcher_.accept(ids[n_fit]) && matcher_.tokens_to_finish() <= n_left - static_cast<int64_t>(n_fit) - 1;
+    if (!fits) break;
+  }
+  matcher_.rollback(matcher_.n_accepted() - n_before);
+  ids.resize(n_fit);
+  return ids;
 }
 
 std::span<const uint32_t> ConstraintState::mask(int64_t n_left) {

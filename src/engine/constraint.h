@@ -52,6 +52,11 @@ class ConstraintState {
   std::span<const uint32_t> mask(int64_t n_left);
   // Takes the token that was chosen from mask().
   void accept(int32_t token);
+  // Tokens that must follow `text` (its last tokens are enough), spelled as the tokenizer does: the grammar leaves no choice
+  // until they are written. Without the last one where something follows that it might be joined with. Always such that the
+  // answer can be finished within `n_left` tokens, these included. `skip_layout`: white space between the parts of JSON is no
+  // choice.
+  std::vector<int32_t> forced_tokens(const Tokenizer& tokenizer, std::span<const int32_t> text, int64_t n_left, bool skip_layout);
   bool may_end() const { return matcher_.can_end(); }
   // An end token was accepted.
   bool ended() const { return ended_; }

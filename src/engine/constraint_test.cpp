@@ -52,5 +52,26 @@ TEST(Constraint, LetsTheAnswerEndOnlyWhereTheGrammarDoes) {
   EXPECT_TRUE(state.is_complete());
 }
 
+TEST(Constraint, ForcedTokensFitTheBudgetAndLeaveTheLastOneOpen) {
+  ConstraintCompiler compiler(test_tokenizer(), kTestVocab);
+  const auto grammar = compiler.prepare(schema(R"({"type":"object","properties":{"name":{"enum":["xyz","xyw"]}},"required":["name"],"additionalProperties":false})"), 100);
+  ASSERT_TRUE(grammar.ok()) << grammar.error().message;
+  const auto text_of = [](const std::vector<int32_t>& ids) {
+    std::string text;
+    for (int32_t id : ids) text += test_tokenizer()->token_bytes(id);
+    return text;
+  };
+  ConstraintState state(*grammar, kTestVocab);
+  const auto forced = [&](int64_t n_left, bool skip_layout) { return text_of(state.forced_tokens(*test_tokenizer(), {}, n_left, skip_layout)); };
+  EXPECT_EQ(forced(100, false), "");  // after the brace white space is a choice
+  EXPECT_EQ(forced(100, true), R"({"name": "x)");
+  EXPECT_EQ(forced(15, true), R"({"name": "x)");
+  EXPECT_EQ(forced(14, true), R"({"name":)");  // {"name":"xyz"} takes 14
+  for (const char c : std::string(R"({"n)")) state.accept(c);
+  EXPECT_EQ(forced(100, false), "ame");
+  for (const char c : std::string(R"(ame":"xyz")")) state.accept(c);
+  EXPECT_EQ(forced(100, true), "");  // one token is not worth it
+}
+
 }  // namespace
 }  // namespace hanlin::engine

@@ -149,6 +149,7 @@ api::GeneratorStats Engine::stats() const {
   stats.cached_tokens_total = counters_.cached_tokens;
   stats.draft_tokens_total = counters_.draft_tokens;
   stats.draft_tokens_right_total = counters_.draft_tokens_right;
+  stats.forced_tokens_total = counters_.forced_tokens;
   stats.preemptions_total = counters_.preemptions;
   stats.requests_total = n_submitted_;
   stats.rejected_total = n_rejected_;

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -37,6 +38,7 @@ struct Choice : Sequence {
   OutputText output;
   Drafter drafter;
   std::optional<ConstraintState> constraint;  // what may come next, if the request limits that
+  std::deque<int32_t> forced;                 // what the constraint says comes next, where rows are awaited all the same
   int n_unreported = 0;  // tokens since the last event
   bool is_finished = false;
   int64_t n_generated() const { return n_known() - n_prompt; }

@@ -42,8 +42,12 @@ const std::vector<Turn>& Scheduler::schedule(const StepPacer* pacer) {
   score_rows_left_ = options_.step_score_rows;
   admit();
   int64_t budget = options_.step_tokens;
+  int64_t n_more = std::max<int64_t>(0, options_.step_tokens - count(State::kRunning));  // beside one token each
   for (Sequence* sequence : sequences_) {
-    if (sequence->state == State::kRunning && sequence->n_remaining() == 1) budget -= plan(sequence, 1);
+    if (sequence->state != State::kRunning || !sequence->is_decoding()) continue;
+    const int64_t n_tokens = plan(sequence, 1 + std::min(n_more, sequence->n_remaining() - 1));
+    n_more -= std::max<int64_t>(0, n_tokens - 1);
+    budget -= n_tokens;
   }
   budget -= plan_drafts(budget);
   const auto n_decoding = static_cast<int64_t>(turns_.size());
@@ -85,7 +89,7 @@ bool Scheduler::has_room_for(const Sequence& sequence, std::span<const int32_t> 
   return n_free >= 0;
 }
 
-// Adds drafts to the turns so far, all of which decode one token. Nobody loses blocks for a guess, now or in the next
+// Adds drafts to the turns so far, all of which decode. Nobody loses blocks for a guess, now or in the next
 // step: a guess starts a new block only while every running sequence could have one more.
 int64_t Scheduler::plan_drafts(int64_t budget) {
   int64_t left = std::min(budget, options_.step_draft_rows - static_cast<int64_t>(turns_.size()));
@@ -93,7 +97,7 @@ int64_t Scheduler::plan_drafts(int64_t budget) {
   for (Turn& turn : turns_) {
     Sequence& sequence = *turn.sequence;
     const int64_t wanted = std::min(left, static_cast<int64_t>(sequence.drafts.size()));
-    if (wanted <= 0) continue;
+    if (wanted <= 0 || turn.n_tokens < sequence.n_remaining()) continue;
     if (kv_.pool().n_free() > static_cast<int64_t>(turns_.size())) kv_.grow(sequence, sequence.n_known() + wanted);
     turn.n_drafts = std::min(wanted, static_cast<int64_t>(sequence.blocks.size()) * kKvBlockTokens - sequence.n_known());
     left -= turn.n_drafts;
@@ -104,7 +108,7 @@ int64_t Scheduler::plan_drafts(int64_t budget) {
 void Scheduler::plan_prompts(int64_t budget) {
   prompts_.clear();
   for (Sequence* sequence : sequences_) {
-    if (sequence->state == State::kRunning && sequence->n_remaining() > 1) prompts_.push_back(sequence);
+    if (sequence->state == State::kRunning && !sequence->is_decoding()) prompts_.push_back(sequence);
   }
   for (auto begin = prompts_.begin(); begin != prompts_.end() && budget > 0;) {
     const auto end = std::find_if(begin, prompts_.end(), [&](const Sequence* s) { return s->priority != (*begin)->priority; });

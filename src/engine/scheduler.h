@@ -27,7 +27,7 @@ struct Turn {
 // Continuous batching. In each step
 //   1. waiting sequences are admitted in rank order while there is a place and room for what they know. The first that
 //      does not fit holds back those after it, so big requests are not passed for ever;
-//   2. sequences that need one token (they decode) get it, whatever else is going on, and
+//   2. sequences that decode get their token, and those that were forced before it, whatever else is going on, and
 //      while few rows decode, also rows for its drafts, if the blocks for them are free: memory is read once for all;
 //   3. the rest of the step goes to longer ones (prompts), as far as a pacer lets them while others decode, higher
 //      priority first. Of one priority, half goes to the

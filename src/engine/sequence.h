@@ -7,6 +7,8 @@
 
 namespace hanlin::engine {
 
+constexpr int64_t kMaxForcedTokens = 64;  // of a decoding sequence in one turn
+
 // Known tokens, how far the model has computed them, and the blocks that hold the result. There is no prefill and no
 // decode: a sequence is owed a turn while fewer tokens are computed than known, and gets a new one when it caught up.
 struct Sequence {
@@ -32,6 +34,8 @@ struct Sequence {
 
   int64_t n_known() const { return static_cast<int64_t>(tokens.size()); }
   int64_t n_remaining() const { return n_known() - n_computed; }
+  // Owes the model its last token only, or with it a few that had to follow what was sampled before.
+  bool is_decoding() const { return n_remaining() == 1 || (n_computed >= n_prompt && n_remaining() > 0 && n_remaining() <= kMaxForcedTokens); }
 
   // Logits that a chunk of the next n_tokens has to return, counted from its end: all prompt rows that are still to be
   // scored, and the very last row when the chunk catches up with the known tokens.

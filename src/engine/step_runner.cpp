@@ -152,16 +152,16 @@ void StepRunner::advance(Choice& choice, const Turn& turn, std::span<const float
   Request& request = choice.request;
   if (!request.prompt_done) on_prompt_done(choice);
   if (request.is_done) return;
-  // The last known token's row, then one for each draft. A draft counts as computed once sampling has chosen the same
-  // token; after the first that is wrong the rest answers another text, and its cells are written over by the next turn.
+  // The last known token's row, then one for each draft. A draft counts as computed once the same token was chosen or
+  // forced; after the first that is wrong the rest answers another text, and its cells are written over by the next turn.
   rows = rows.last(static_cast<size_t>(1 + turn.n_drafts) * n_vocab);
   int64_t n_right = 0;
   sample(choice, rows.first(n_vocab));
-  while (n_right < turn.n_drafts && !choice.is_finished && choice.tokens.back() == choice.drafts[static_cast<size_t>(n_right)]) {
+  while (n_right < turn.n_drafts && !choice.is_finished && choice.tokens[static_cast<size_t>(choice.n_computed)] == choice.drafts[static_cast<size_t>(n_right)]) {
     ++n_right;
     ++choice.n_computed;
     kv_.publish(choice);
-    sample(choice, rows.subspan(static_cast<size_t>(n_right) * n_vocab, n_vocab));
+    if (choice.n_remaining() == 0) sample(choice, rows.subspan(static_cast<size_t>(n_right) * n_vocab, n_vocab));
   }
   if (turn.n_drafts > 0) {
     choice.drafter.learn(turn.n_drafts, n_right);
@@ -210,16 +210,47 @@ bool StepRunner::ends_answer(const Request& request, int32_t token) const {
   return !request.params.ignore_eos && std::binary_search(ends.begin(), ends.end(), token);
 }
 
+// Takes the token that the row's distribution gives, then those that must follow it.
 void StepRunner::sample(Choice& choice, std::span<const float> row) {
   Request& request = choice.request;
   ConstraintState* constraint = choice.constraint ? &*choice.constraint : nullptr;
-  const bool may_end = constraint == nullptr || constraint->may_end();
   const int64_t n_left = request.max_tokens - choice.n_generated();
+  if (!choice.forced.empty()) {
+    ++counters_.forced_tokens;
+    const int32_t token = choice.forced.front();
+    choice.forced.pop_front();
+    return take(choice, token, row);
+  }
   const int32_t token = sampler_.sample(row, choice.sampling, constraint ? constraint->mask(n_left) : std::span<const uint32_t>());
   if (token < 0) {
     fail(request, Error{Code::kInternal, "generation: expected finite logits, the model computed others (is the file damaged?)"});
     return;
   }
+  take(choice, token, row);
+  if (constraint && !choice.is_finished) take_forced(choice);
+}
+
+// Where the constraint leaves no choice its tokens are known without being computed one after the other: the next turn
+// computes them all together. Log-probabilities need each token's row, so there they are taken one by one as rows come.
+void StepRunner::take_forced(Choice& choice) {
+  const Request& request = choice.request;
+  const bool skip_layout = request.params.constraint->kind == api::Constraint::Kind::kCalls;
+  const std::vector<int32_t> forced = choice.constraint->forced_tokens(*tokenizer_, choice.tokens, request.max_tokens - choice.n_generated(), skip_layout);
+  if (request.params.logprobs >= 0) {
+    choice.forced.assign(forced.begin(), forced.end());
+    return;
+  }
+  for (size_t i = 0; i < forced.size() && !choice.is_finished; ++i) {
+    take(choice, forced[i], {});
+    ++counters_.forced_tokens;
+  }
+}
+
+// The next token of a choice: sampled from `row`, or forced (no row).
+void StepRunner::take(Choice& choice, int32_t token, std::span<const float> row) {
+  Request& request = choice.request;
+  ConstraintState* constraint = choice.constraint ? &*choice.constraint : nullptr;
+  const bool may_end = constraint == nullptr || constraint->may_end();
   choice.sampling.accept(token);
   if (constraint) constraint->accept(token);
   choice.tokens.push_back(token);

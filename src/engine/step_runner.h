@@ -23,6 +23,7 @@ struct Counters {
   std::atomic<int64_t> prompt_tokens{0}, generated_tokens{0}, cached_tokens{0};
   std::atomic<int64_t> preemptions{0};
   std::atomic<int64_t> draft_tokens{0}, draft_tokens_right{0};
+  std::atomic<int64_t> forced_tokens{0};
   std::atomic<int64_t> kv_blocks_used{0}, kv_blocks_cached{0};
   std::atomic<int64_t> n_requests{0};  // in the engine, the inbox included
 };
@@ -54,6 +55,8 @@ class StepRunner {
   void on_prompt_done(Choice& leader);
   void add_choice(Request& request, int choice_idx, const Choice* leader);
   void sample(Choice& choice, std::span<const float> row);
+  void take(Choice& choice, int32_t token, std::span<const float> row);
+  void take_forced(Choice& choice);
   void emit(Request& request, api::TokenEvent event);
   void finish(Choice& choice, api::TokenEvent event, api::FinishReason reason);
   void finish_unbegun(Request& request, api::FinishReason reason);

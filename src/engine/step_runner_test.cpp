@@ -5,6 +5,8 @@
 
 #include <map>
 
+#include "base/json.h"
+#include "engine/constraint.h"
 #include "engine/test_reference.h"
 
 namespace hanlin::engine {
@@ -22,6 +24,7 @@ struct Job {
   int64_t max_tokens = 16;
   uint64_t seed = 1;
   api::GenerateRequest params;
+  std::shared_ptr<const grammar::CompiledGrammar> grammar = nullptr;
 };
 
 Job greedy(uint64_t prompt_seed, size_t n_prompt, int64_t max_tokens) {
@@ -50,6 +53,7 @@ class Bench {
     request->prompt = job.prompt;
     request->max_tokens = job.max_tokens;
     request->seed = job.seed;
+    request->grammar = job.grammar;
     request->submitted = Clock::now();
     controls.push_back(request->control);
     Observed* target = observed.back().get();
@@ -167,6 +171,64 @@ TEST(StepRunner, GuessedTokensNeverChangeTheAnswer) {
     }
     if (n_blocks == 64) {
       EXPECT_LT(n_steps[1], n_steps[0]);
+    }
+  }
+}
+
+// A job whose answer has much that its schema leaves no choice about.
+Job constrained(ConstraintCompiler& compiler, uint64_t seed, int64_t max_tokens) {
+  Job job{make_prompt(seed, 20 + seed), max_tokens, seed};
+  job.params.sampling.temperature = seed % 2 == 0 ? 0.0f : 1.0f;
+  api::Constraint& constraint = job.params.constraint.emplace();
+  constraint.source = R"({"type":"object","properties":{"a rather long name":{"enum":["one thing","another thing"]},"kind":{"const":"always the same"},
+    "text":{"type":"string","maxLength":12}},"required":["a rather long name","kind","text"],"additionalProperties":false})";
+  const auto grammar = compiler.prepare(constraint, max_tokens);
+  EXPECT_TRUE(grammar.ok());
+  job.grammar = *grammar;
+  return job;
+}
+
+TEST(StepRunner, ForcedTokensSaveStepsAndNeverChangeTheAnswer) {
+  ConstraintCompiler compiler(test_tokenizer(), kModelVocab);
+  std::vector<std::string> first;
+  std::map<std::pair<int64_t, int32_t>, int64_t> n_steps_alone;
+  for (const int logprobs : {0, -1}) {  // with log-probabilities each token has a step of its own
+    for (const int64_t draft_rows : {0, 8}) {
+      for (const int32_t n_blocks : {64, 12}) {
+        SCOPED_TRACE(testing::Message() << "logprobs " << logprobs << ", drafts " << draft_rows << ", blocks " << n_blocks);
+        Bench bench(n_blocks, {.max_running = 4, .step_tokens = 64, .step_draft_rows = draft_rows});
+        for (uint64_t seed = 0; seed < 5; ++seed) {
+          Job job = constrained(compiler, seed, 120 + 40 * static_cast<int64_t>(seed));
+          job.params.logprobs = logprobs;
+          if (seed == 3) job.params.n = 2;
+          bench.add(job);
+        }
+        const size_t free = bench.add(greedy(9, 30, 60));
+        bench.run();
+        bench.expect_reference(free);
+        std::vector<std::string> texts;
+        for (size_t i = 0; i < 5; ++i) {
+          EXPECT_FALSE(bench.observed[i]->last.error.has_value());
+          int64_t n_tokens = 0;
+          for (const Answer& answer : bench.observed[i]->answers) {
+            texts.push_back(answer.text);
+            n_tokens += answer.n_tokens;
+            EXPECT_EQ(static_cast<size_t>(answer.n_tokens), answer.text.size()) << "one token a byte";
+            const auto json = parse_json(answer.text);
+            ASSERT_TRUE(json.ok()) << answer.text;
+            EXPECT_EQ((*json)["kind"], "always the same");
+          }
+          EXPECT_EQ(bench.observed[i]->last.usage.completion_tokens, n_tokens);
+        }
+        if (first.empty()) first = texts;
+        EXPECT_EQ(texts, first);
+        EXPECT_GT(bench.counters.forced_tokens, 40 * 6);
+        int64_t& alone = n_steps_alone[{draft_rows, n_blocks}];
+        if (logprobs < 0) {
+          EXPECT_LT(bench.model.n_steps, alone);
+        }
+        alone = bench.model.n_steps;
+      }
     }
   }
 }

@@ -59,8 +59,9 @@ class GrammarMatcher {
   // many tokens may still come, the next one included; only tokens after which the text can be finished in time are
   // allowed, so it is legal when nothing is left. At least one bit is set while n_tokens_left >= tokens_to_finish().
   void fill_mask(std::span<uint32_t> bits, int64_t n_tokens_left = kNoTokenLimit);
-  // The bytes that must follow, at most `max_bytes`: no choice until they are written. Often empty.
-  std::string forced_run(size_t max_bytes = 256);
+  // The bytes that must follow, at most `max_bytes`: no choice until they are written. Often empty. `skip_layout`: as if
+  // white space between the parts of JSON were no choice (one space behind a colon or comma).
+  std::string forced_run(size_t max_bytes = 256, bool skip_layout = false);
   // Takes back the last `n` accepted tokens (or calls of accept_bytes). Constant time each.
   void rollback(int n);
   int n_accepted() const { return static_cast<int>(states_.size()) - 1; }

@@ -86,6 +86,18 @@ int32_t Machine::cost(const FrameSet& set) {
   return best;
 }
 
+bool Machine::takes_layout(const FrameSet& set) {
+  return std::all_of(set.begin(), set.end(), [](const Frame* f) {
+    return f->kind == Frame::Kind::kValue || f->kind == Frame::Kind::kObject || f->kind == Frame::Kind::kColon || f->kind == Frame::Kind::kArray;
+  });
+}
+
+bool Machine::wants_space(const FrameSet& set) {
+  return std::all_of(set.begin(), set.end(), [](const Frame* f) {
+    return f->space == 0 && ((f->kind == Frame::Kind::kValue && f->phase == 1) || (f->kind == Frame::Kind::kObject && f->phase == 2));
+  });
+}
+
 bool Machine::may_end(const FrameSet& set) const {
   return std::any_of(set.begin(), set.end(), [this](const Frame* f) { return frame_may_end(*f); });
 }
@@ -121,6 +133,35 @@ int32_t Machine::free_text_cost(const Frame& f) const {
   // Among the texts of three more characters there are more than names can be taken.
   const int32_t value = *std::max_element(place.class_costs.begin(), place.class_costs.end());
   return add_costs(f.parent->cost, add_costs(value, 2 + 8));
+}
+
+const Frame* Machine::alone(const Frame& f) {
+  Frame frame = f;
+  frame.parent = done_;
+  return make(frame, f.cost - f.parent->cost);
+}
+
+void Machine::add_borders(const Frame& f, std::vector<uint32_t>& borders) const {
+  const auto add_dfa = [&](int32_t dfa, int32_t q) {
+    for (const Dfa::Edge& e : program_.dfas[static_cast<size_t>(dfa)].edges_of(q)) {
+      borders.push_back(e.lo);
+      borders.push_back(e.hi + 1);
+    }
+  };
+  if (f.kind == Frame::Kind::kString) return add_dfa(program_.strings[static_cast<size_t>(f.a)].dfa, f.b);
+  const ObjectRule& rule = program_.objects[static_cast<size_t>(objects_[static_cast<size_t>(f.a)].state.rule)];
+  if (f.c >= 0) add_dfa(rule.others, f.c);
+  const auto add_one = [&](uint32_t cp) {
+    borders.push_back(cp);
+    borders.push_back(cp + 1);
+  };
+  if (f.b >= 0) {
+    const ObjectRule::TrieNode& node = rule.trie[static_cast<size_t>(f.b)];
+    for (int32_t i = 0; i < node.n_edges; ++i) add_one(rule.trie_edges[static_cast<size_t>(node.first_edge + i)].cp);
+  }
+  if (f.e >= 0) {
+    for (const uint32_t cp : prefix_next_[static_cast<size_t>(f.e)]) add_one(cp);
+  }
 }
 
 void Machine::step_frame(const Frame& f, uint8_t byte) {

@@ -74,12 +74,20 @@ class Machine {
   bool may_end(const FrameSet& set) const;
   // Fewest bytes to a legal end.
   static int32_t cost(const FrameSet& set);
+  // Everywhere in the set white space means nothing: between the parts of JSON values.
+  static bool takes_layout(const FrameSet& set);
+  // … right behind a colon or comma.
+  static bool wants_space(const FrameSet& set);
   size_t n_frames() const { return frames_.size(); }
   const MachineCode& code() const { return *code_; }
   // How many more characters of any kind fit where the frame is, inside a string or name; -1: not just any.
   int64_t free_text_limit(const Frame& frame) const;
   // Of such a frame: most bytes to the end after any whole characters of content.
   int32_t free_text_cost(const Frame& frame) const;
+  // Of a frame inside a string or name, between characters: the same without anything around it.
+  const Frame* alone(const Frame& frame);
+  // The code points of such a frame from which on, up to the next, all are alike.
+  void add_borders(const Frame& frame, std::vector<uint32_t>& borders) const;
 
  private:
   // What is known about an object between two properties.
@@ -148,6 +156,7 @@ class Machine {
   std::unordered_multimap<uint64_t, int32_t> array_ids_;
   std::unordered_map<uint64_t, int32_t> prefixes_;             // (prefix, code point)
   std::vector<int32_t> prefix_parents_{-1};
+  std::vector<std::vector<uint32_t>> prefix_next_{{}};         // the code points of each
   std::unordered_map<uint64_t, int32_t> name_lists_;           // (list, prefix)
   std::vector<std::pair<int32_t, int32_t>> name_list_items_{{-1, -1}};  // (list before, prefix)
   std::vector<std::unique_ptr<NumberMachine>> numbers_;

@@ -200,6 +200,8 @@ int32_t Machine::next_prefix(int32_t prefix, uint32_t cp) {
   const auto id = static_cast<int32_t>(prefix_parents_.size());
   prefix_parents_.push_back(prefix);
   prefixes_.emplace(pair_key(prefix, cp), id);
+  prefix_next_.emplace_back();
+  prefix_next_[static_cast<size_t>(prefix)].push_back(cp);
   return id;
 }
 

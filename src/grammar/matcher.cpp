@@ -98,13 +98,13 @@ bool GrammarMatcher::is_complete() {
   return masks.is_dead_end(states_.back());
 }
 
-std::string GrammarMatcher::forced_run(size_t max_bytes) {
+std::string GrammarMatcher::forced_run(size_t max_bytes, bool skip_layout) {
   std::string out;
   if (states_.back() == kEnded) return out;
   const std::lock_guard lock(runtime_->mutex);
   int32_t state = states_.back();
   while (out.size() < max_bytes) {
-    const int byte = runtime_->masks.forced_byte(state);
+    const int byte = runtime_->masks.forced_byte(state, skip_layout);
     if (byte < 0) break;
     const char c = static_cast<char>(byte);
     const int32_t next = runtime_->masks.advance(state, {&c, 1});

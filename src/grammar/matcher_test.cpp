@@ -31,21 +31,29 @@ int32_t id_of(const std::string& text) {
   return ids.at(0);
 }
 
-TEST(Matcher, MaskEqualsWhatAcceptTakes) {
-  const auto grammar = must(compiler().compile_json_schema(
-      R"({"type":"object","properties":{"name":{"type":"string","maxLength":5},"n":{"type":"integer","minimum":-3,"maximum":120}},"required":["name"]})",
-      {.max_whitespace = 1}));
+// At every byte of a text the mask must say of every token what accept() does.
+void expect_mask_is_exact(const std::string& schema, const std::string& text, const JsonSchemaOptions& options) {
+  const auto grammar = must(compiler().compile_json_schema(schema, options));
   std::vector<uint32_t> bits(mask_words(tiny_tokenizer().vocab_size()));
-  const std::string text = R"({"name": "a\u00e4b","n":-2})";
   for (size_t cut = 0; cut <= text.size(); ++cut) {
     GrammarMatcher matcher(grammar);
-    ASSERT_TRUE(matcher.accept_bytes(text.substr(0, cut))) << cut;
+    ASSERT_TRUE(matcher.accept_bytes(text.substr(0, cut))) << schema << " " << text.substr(0, cut);
     matcher.fill_mask(bits);
     for (int32_t id = 0; id < tiny_tokenizer().vocab_size(); ++id) {
       GrammarMatcher fork = matcher;
-      EXPECT_EQ(has_bit(bits, id), fork.accept(id)) << text.substr(0, cut) << " + " << tiny_tokenizer().token_text(id);
+      EXPECT_EQ(has_bit(bits, id), fork.accept(id)) << schema << " " << text.substr(0, cut) << " + " << tiny_tokenizer().token_text(id);
     }
   }
+}
+
+TEST(Matcher, MaskEqualsWhatAcceptTakes) {
+  expect_mask_is_exact(R"({"type":"object","properties":{"name":{"type":"string","maxLength":5},"n":{"type":"integer","minimum":-3,"maximum":120}},"required":["name"]})",
+                       R"({"name": "a\u00e4b","n":-2})", {.max_whitespace = 1});
+  // Several patterns at once, with borders above ASCII.
+  expect_mask_is_exact(R"({"oneOf":[{"pattern":"the"},{"pattern":"^[a-zé-ü北]+$","minLength":3},{"const":"ähm"}],"type":"string"})", R"("äh北the 天")", {});
+  // Names: declared, by pattern, and none twice.
+  expect_mask_is_exact(R"({"type":"object","properties":{"the":{},"äb":{"type":"null"}},"patternProperties":{"^[^0-9]{2,}$":{"type":"boolean"}},"additionalProperties":{"type":"integer"}})",
+                       R"({"äc":true,"äcä":false,"the":false,"1ä":7,"1é":3})", {.any_order = true, .max_whitespace = 0});
 }
 
 TEST(Matcher, RollsBack) {
@@ -65,6 +73,14 @@ TEST(Matcher, KnowsWhatIsForced) {
   const auto grammar = must(compiler().compile_json_schema(R"({"properties":{"kind":{"const":"x"}},"required":["kind"],"additionalProperties":false,"type":"object"})", {.max_whitespace = 0}));
   GrammarMatcher matcher(grammar);
   EXPECT_EQ(matcher.forced_run(), R"({"kind":"x"})");
+  const auto spaced = must(compiler().compile_json_schema(R"({"properties":{"a b":{"enum":["x y","xy"]},"l":{"type":"array","minItems":1,"items":{"type":"string"}}},
+    "required":["a b","l"],"additionalProperties":false,"type":"object"})"));
+  GrammarMatcher other(spaced);
+  EXPECT_EQ(other.forced_run(), "{");
+  EXPECT_EQ(other.forced_run(256, true), R"({"a b": "x)");
+  ASSERT_TRUE(other.accept_bytes(R"({"a b": "x )"));
+  EXPECT_EQ(other.forced_run(256), "y\"");
+  EXPECT_EQ(other.forced_run(256, true), R"(y", "l": [")");
 }
 
 TEST(Matcher, CountsTokensToTheEnd) {
@@ -103,6 +119,25 @@ TEST(Schema, RefusesWhatItCannotEnforce) {
   refused(R"({"allOf":[{"type":"string"},{"type":"number"}]})", "no value");
   refused(R"(17)", "expected an object");
   refused(R"({"a":)", "JSON");
+}
+
+// A number that is right in decimal arithmetic must be so, too, for a validator that reads doubles.
+TEST(Schema, NumbersAreRightInDoublesToo) {
+  const auto grammar = must(compiler().compile_json_schema(R"({"type":"number","exclusiveMinimum":3,"maximum":1000000})"));
+  EXPECT_TRUE(takes(grammar, "3.00000000000001"));
+  EXPECT_TRUE(takes(grammar, "3e2"));
+  EXPECT_FALSE(takes(grammar, "3.0000000000000002"));
+  EXPECT_FALSE(takes(grammar, "30000000000000002e-16"));
+  EXPECT_FALSE(takes(grammar, "99999.99999999999999"));
+  const auto integers = must(compiler().compile_json_schema(R"({"type":"integer","minimum":0})"));
+  EXPECT_TRUE(takes(integers, "1234567890123456789"));  // identifiers
+  EXPECT_TRUE(takes(integers, "12345678901234.0"));
+  EXPECT_FALSE(takes(integers, "123456789012345.0"));
+  EXPECT_TRUE(takes(must(compiler().compile_json_schema(R"({"const":3.141592653589793})")), "3.141592653589793"));
+  const auto below = must(compiler().compile_json_schema(R"({"type":"number","minimum":0,"exclusiveMaximum":0.30000000000000004})"));
+  EXPECT_TRUE(takes(below, "0.299999999999999"));
+  EXPECT_FALSE(takes(below, "0.3"));  // not surely less
+  EXPECT_FALSE(compiler().compile_json_schema(R"({"type":"number","exclusiveMinimum":3,"exclusiveMaximum":3.0000000000000004})").ok());
 }
 
 TEST(Schema, RecursionNeedsAnEnd) {

@@ -8,6 +8,7 @@ namespace hanlin::grammar {
 namespace {
 
 constexpr int32_t kMaxIntegerDigits = 19;      // of bounded numbers
+constexpr int32_t kDoubleDigits = 15;          // that a double keeps apart
 constexpr int32_t kMaxFreeDigits = 60;         // before and after the point, of numbers without bounds
 constexpr int32_t kMaxExponentDigits = 3, kMaxExponent = 239;  // no reader of doubles overflows
 constexpr int32_t kMaxSearch = 20000;
@@ -59,6 +60,14 @@ Int128 floor_units(const Decimal& value, int32_t scale, bool& exact) {
   exact = false;
   if (-e > 37) return value.mantissa < 0 ? -1 : 0;
   return floor_div(value.mantissa, pow10(static_cast<int32_t>(-e)));
+}
+
+// A number of at most 15 digits that is not below the value, or, with `up` false, not above it.
+Decimal round_to_double_digits(const Decimal& value, bool up) {
+  const int32_t extra = n_digits(value.mantissa) - kDoubleDigits;
+  if (extra <= 0) return value;
+  const Int128 unit = pow10(extra);
+  return make_decimal(up ? ceil_div(value.mantissa, unit) : floor_div(value.mantissa, unit), static_cast<int64_t>(value.exponent) + extra);
 }
 
 bool is_multiple(const Decimal& value, Int128 step, int32_t scale) {
@@ -151,6 +160,10 @@ Status NumberSet::finish() {
   integer = step != 0 && step == pow10(scale);
   any = !low && !high && no_steps.empty() && (step == 0 || integer);
   digits = step != 0 ? std::max(scale, 1) : 17;
+  // What is strictly within a bound must be so, too, where the bound is read as a double.
+  if (low && low_open) low = round_to_double_digits(*low, true);
+  if (high && high_open) high = round_to_double_digits(*high, false);
+  significant = low && high && *low == *high ? std::max(kDoubleDigits, n_digits(low->mantissa)) : kDoubleDigits;
   bool exact = true;
   low_units = -kHuge;
   high_units = kHuge;
@@ -181,7 +194,7 @@ bool NumberSet::contains(const Decimal& value) const {
 size_t NumberMachine::Hash::operator()(const NumberState& s) const {
   uint64_t h = static_cast<uint64_t>(s.digits) ^ (static_cast<uint64_t>(s.digits >> 64) * 0x9e3779b97f4a7c15ull);
   h = h * 31 + static_cast<uint64_t>(s.phase) * 64 + s.negative * 32u + s.free * 16u + s.free_exponent * 8u + s.negative_exponent * 4u;
-  h = h * 131 + s.n_integer * 65536u + s.n_fraction * 256u + s.n_exponent;
+  h = h * 131 + s.n_integer * 65536u + s.n_fraction * 256u + s.n_exponent * 16u + s.n_significant;
   return static_cast<size_t>((h * 31 + static_cast<uint64_t>(s.exponent)) * 0x9e3779b97f4a7c15ull >> 16);
 }
 
@@ -236,6 +249,7 @@ std::optional<NumberState> NumberMachine::advance(const NumberState& s, char c) 
   NumberState n = s;
   const bool is_digit = c >= '0' && c <= '9';
   const bool unbounded = set_->any;
+  if (!unbounded && s.phase <= Phase::kFraction && is_digit && (c != '0' || s.n_significant > 0)) ++n.n_significant;
   switch (s.phase) {
     case Phase::kStart:
       if (c == '-') {
@@ -253,6 +267,7 @@ std::optional<NumberState> NumberMachine::advance(const NumberState& s, char c) 
     case Phase::kZero:
     case Phase::kInteger:
       if (c == '.') {
+        if (s.n_significant >= set_->significant) return std::nullopt;  // no room for a digit
         n.phase = Phase::kPoint;
         return n;
       }
@@ -268,7 +283,7 @@ std::optional<NumberState> NumberMachine::advance(const NumberState& s, char c) 
       if (is_digit) {
         const bool zeros_only = (unbounded || s.free) && set_->integer;
         const int32_t most = zeros_only ? 3 : unbounded ? kMaxFreeDigits : set_->digits;
-        if (s.n_fraction >= most || (zeros_only && c != '0')) return std::nullopt;
+        if (s.n_fraction >= most || (zeros_only && c != '0') || n.n_significant > set_->significant) return std::nullopt;
         n.phase = Phase::kFraction;
         ++n.n_fraction;
         if (!unbounded) n.digits = n.digits * 10 + (c - '0');
@@ -296,7 +311,7 @@ std::optional<NumberState> NumberMachine::advance(const NumberState& s, char c) 
   }
   if (c != 'e' && c != 'E') return std::nullopt;
   if ((unbounded || s.free) && set_->integer && s.n_fraction > 0) return std::nullopt;
-  if (s.free && !s.free_exponent) return std::nullopt;
+  if ((s.free && !s.free_exponent) || s.n_significant > set_->significant) return std::nullopt;
   n.phase = Phase::kE;
   return n;
 }
@@ -366,6 +381,11 @@ bool NumberMachine::has_value(const NumberState& s, int32_t more_integer, int32_
   }
   low = std::max(low, set_->low_units);
   high = std::min(high, set_->high_units);
+  if (n_fraction > 0 && set_->significant + set_->digits - n_fraction <= 37) {
+    const Int128 most = (pow10(set_->significant) - 1) * pow10(set_->digits - n_fraction);
+    low = std::max(low, -most);
+    high = std::min(high, most);
+  }
   if (low > high) return false;
   Int128 grid = pow10(set_->digits - n_fraction);
   const Int128 to_units = pow10(set_->digits - set_->scale);

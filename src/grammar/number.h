@@ -38,6 +38,9 @@ struct NumberSet {
   Int128 step = 0;              // 0: no grid
   std::vector<Int128> no_steps;
   int32_t digits = 17;          // after the point, in texts
+  // Digits from the first that is not 0 on, in texts with a point or an exponent: so few that readers which compare in
+  // doubles come to the same answers as exact arithmetic (a double keeps any 15 digits apart).
+  int32_t significant = 15;
   Int128 low_units = 0, high_units = 0;  // in units of 10^-digits, both included
   bool any = false;             // no bounds and no not_multiples; at most `integer`
   bool integer = false;         // the grid is that of the integers
@@ -55,7 +58,7 @@ struct NumberState {
   bool free = false;  // any digits may follow: the value is not kept
   bool free_exponent = false;
   bool negative_exponent = false;
-  uint8_t n_integer = 0, n_fraction = 0, n_exponent = 0;
+  uint8_t n_integer = 0, n_fraction = 0, n_exponent = 0, n_significant = 0;
   int16_t exponent = 0;
   Int128 digits = 0;  // as one integer
   bool operator==(const NumberState&) const = default;

@@ -1,7 +1,6 @@
 #include "grammar/token_masks.h"
 
 #include <algorithm>
-#include <array>
 
 namespace hanlin::grammar {
 namespace {
@@ -13,7 +12,7 @@ constexpr int64_t kNoBudget = std::numeric_limits<int64_t>::max();
 }  // namespace
 
 TokenMasks::TokenMasks(std::shared_ptr<const MachineCode> code, std::shared_ptr<const TokenVocabulary> vocabulary)
-    : machine_(std::move(code)), vocabulary_(std::move(vocabulary)) {
+    : machine_(std::move(code)), vocabulary_(std::move(vocabulary)), text_(machine_, *vocabulary_) {
   stack_.resize(static_cast<size_t>(vocabulary_->trie().max_depth()) + 2);
   start_ = intern(machine_.start());
 }
@@ -59,14 +58,14 @@ bool TokenMasks::is_complete(const FrameSet& set) const {
   return std::all_of(set.begin(), set.end(), [](const Frame* f) { return f->chars == 0; });
 }
 
-void TokenMasks::walk(const ByteTokenTrie& trie, const FrameSet& set, int64_t budget, Mask& out) {
+void TokenMasks::walk(const TokenTrie& trie, const FrameSet& set, int64_t budget, TokenMask& out) {
   stack_[0] = set;
   const auto& nodes = trie.nodes();
   const bool partial_ok = vocabulary_->completes_characters();
   for (size_t i = 0; i < nodes.size();) {
-    const ByteTokenTrie::Node& node = nodes[i];
+    const TokenTrie::Node& node = nodes[i];
     FrameSet& next = stack_[node.depth + 1u];
-    machine_.step(stack_[node.depth], node.byte, true, next);
+    machine_.step(stack_[node.depth], static_cast<uint8_t>(node.unit), true, next);
     if (next.empty()) {
       i = static_cast<size_t>(node.after);
       continue;
@@ -82,74 +81,7 @@ void TokenMasks::walk(const ByteTokenTrie& trie, const FrameSet& set, int64_t bu
   }
 }
 
-// Tokens that stay inside a string: only its automaton and the length move.
-void TokenMasks::walk_string(const Frame& frame, int64_t budget, Mask& out) {
-  const Program& program = machine_.code().program;
-  const StringRule& rule = program.strings[static_cast<size_t>(frame.a)];
-  const Dfa& dfa = program.dfas[static_cast<size_t>(rule.dfa)];
-  struct Place {
-    int32_t q;
-    int64_t length;
-    CharState chars;
-    int32_t rest;
-  };
-  std::vector<Place> places(static_cast<size_t>(vocabulary_->trie().max_depth()) + 2);
-  const int32_t below = frame.parent->cost + 1;
-  places[0] = {frame.b, frame.c, frame.chars, 0};
-  // Next states by ASCII character, for the states that the walk meets.
-  std::vector<int32_t> table_of(dfa.states.size(), -1);
-  std::vector<std::array<int32_t, 128>> tables;
-  const auto ascii_step = [&](int32_t q, uint8_t byte) {
-    int32_t& t = table_of[static_cast<size_t>(q)];
-    if (t < 0) {
-      t = static_cast<int32_t>(tables.size());
-      tables.emplace_back().fill(-1);
-      for (const Dfa::Edge& e : dfa.edges_of(q)) {
-        for (uint32_t cp = e.lo; cp <= e.hi && cp < 128; ++cp) tables.back()[cp] = e.to;
-      }
-    }
-    return tables[static_cast<size_t>(t)][byte];
-  };
-  const auto& nodes = vocabulary_->trie().nodes();
-  const bool partial_ok = vocabulary_->completes_characters();
-  for (size_t i = 0; i < nodes.size();) {
-    const ByteTokenTrie::Node& node = nodes[i];
-    const Place& here = places[node.depth];
-    Place& next = places[node.depth + 1u];
-    next.rest = kInfinite;
-    const bool is_plain = here.chars == 0 && node.byte >= 0x20 && node.byte < 0x80 && node.byte != '"' && node.byte != '\\';
-    if (is_plain) {
-      const int32_t q = ascii_step(here.q, node.byte);
-      if (q >= 0) next = {q, here.length + 1, 0, rule.rest(q, here.length + 1)};
-    }
-    const CharStep s = is_plain ? CharStep{} : step_char(here.chars, node.byte, true);
-    if (s.kind == CharStep::Kind::kCodePoint) {
-      const int32_t q = dfa.step(here.q, s.value);
-      if (q >= 0) next = {q, here.length + 1, 0, rule.rest(q, here.length + 1)};
-    } else if (s.kind == CharStep::Kind::kPartial) {
-      int32_t rest = kInfinite;
-      for (const Completion& c : completions(s.value)) {
-        for (const Dfa::Edge& e : dfa.edges_of(here.q)) {
-          if (e.lo <= c.hi && e.hi >= c.lo) rest = std::min(rest, add_costs(c.n_bytes, rule.rest(e.to, here.length + 1)));
-        }
-      }
-      next = {here.q, here.length, s.value, rest};
-    }
-    if (next.rest >= kInfinite) {
-      i = static_cast<size_t>(node.after);
-      continue;
-    }
-    if (node.token >= 0 && below + next.rest <= budget && (partial_ok || next.chars == 0)) {
-      vocabulary_->trie().for_each_token(node, [&](int32_t id) { set_bit(out.bits, id); });
-      out.max_cost = std::max(out.max_cost, below + next.rest);
-    }
-    ++i;
-  }
-}
-
-void TokenMasks::compute(const FrameSet& set, int64_t budget, Mask& out) {
-  out.bits.assign(mask_words(vocabulary_->size()), 0);
-  out.max_cost = 0;
+void TokenMasks::compute(const FrameSet& set, int64_t budget, TokenMask& out) {
   // Inside a string that takes anything, all content tokens are fine; only tokens with a quote need the machine.
   int64_t limit = -1;
   int32_t most = 0;
@@ -165,39 +97,23 @@ void TokenMasks::compute(const FrameSet& set, int64_t budget, Mask& out) {
     walk(vocabulary_->quote_trie(), set, budget, out);
     return;
   }
-  if (set.size() == 1 && set[0]->kind == Frame::Kind::kString) {
-    const Frame& f = *set[0];
-    if (budget != kNoBudget) {
-      walk_string(f, budget, out);
-    } else {
-      const uint64_t key = ((static_cast<uint64_t>(static_cast<uint32_t>(f.a)) << 32 | static_cast<uint32_t>(f.b)) * 0x9e3779b97f4a7c15ull) ^
-                           (static_cast<uint64_t>(static_cast<uint32_t>(f.c)) << 32 | f.chars);
-      std::unique_ptr<Mask>& known = strings_[key];
-      const int32_t below = f.parent->cost;
-      if (!known) {
-        known = std::make_unique<Mask>();
-        known->bits.assign(mask_words(vocabulary_->size()), 0);
-        walk_string(f, budget, *known);
-        known->max_cost -= below;
-        n_mask_bytes_ += known->bits.size() * 4;
-      }
-      out.bits = known->bits;
-      out.max_cost = known->max_cost + below;
-    }
-    walk(vocabulary_->quote_trie(), set, budget, out);
+  if (TextWalk::applies(set) && text_.walk(set, budget, out)) {
+    walk(vocabulary_->odd_trie(), set, budget, out);
     return;
   }
+  out.bits.assign(mask_words(vocabulary_->size()), 0);
+  out.max_cost = 0;
   walk(vocabulary_->trie(), set, budget, out);
 }
 
-const TokenMasks::Mask& TokenMasks::mask(int32_t id) {
+const TokenMask& TokenMasks::mask(int32_t id) {
   if (!sets_[static_cast<size_t>(id)].mask) {
-    if (n_mask_bytes_ > kMaxMaskBytes) {
+    if (n_mask_bytes_ + text_.memory_bytes() > kMaxMaskBytes) {
       for (State& s : sets_) s.mask.reset();
-      strings_.clear();
+      text_.clear();
       n_mask_bytes_ = 0;
     }
-    auto mask = std::make_unique<Mask>();
+    auto mask = std::make_unique<TokenMask>();
     const FrameSet frames = set(id);
     compute(frames, kNoBudget, *mask);
     n_mask_bytes_ += mask->bits.size() * 4;
@@ -207,32 +123,36 @@ const TokenMasks::Mask& TokenMasks::mask(int32_t id) {
 }
 
 void TokenMasks::fill(int32_t id, int64_t budget, std::span<uint32_t> bits) {
-  const Mask& all = mask(id);
+  const TokenMask& all = mask(id);
   if (all.max_cost <= budget) {
     std::copy(all.bits.begin(), all.bits.end(), bits.begin());
     return;
   }
-  Mask some;
+  TokenMask some;
   const FrameSet frames = set(id);
   compute(frames, budget, some);
   std::copy(some.bits.begin(), some.bits.end(), bits.begin());
 }
 
-int TokenMasks::forced_byte(int32_t id) {
-  int& forced = sets_[static_cast<size_t>(id)].forced;
-  if (forced != -2) return forced;
-  forced = -1;
-  if (sets_[static_cast<size_t>(id)].may_end) return forced;
+int TokenMasks::forced_byte(int32_t id, bool skip_layout) {
+  const auto known = [&]() -> std::array<int, 2>& { return sets_[static_cast<size_t>(id)].forced; };
+  if (known()[0] != -2) return known()[skip_layout];
+  known() = {-1, -1};
+  if (sets_[static_cast<size_t>(id)].may_end) return -1;
   const FrameSet frames = set(id);
+  const bool is_layout = Machine::takes_layout(frames);
   FrameSet next;
-  int found = -1;
+  int only = -1, only_layout = -1;
   for (int b = 0; b < 256; ++b) {
     machine_.step(frames, static_cast<uint8_t>(b), true, next);
     if (next.empty()) continue;
-    if (found >= 0) return sets_[static_cast<size_t>(id)].forced = -1;
-    found = b;
+    int& found = is_layout && (b == ' ' || b == '\n' || b == '\t' || b == '\r') ? only_layout : only;
+    if (&found == &only && only >= 0) return -1;
+    if (found < 0 || b == ' ') found = b;
   }
-  return sets_[static_cast<size_t>(id)].forced = found;
+  if (only_layout < 0) known() = {only, only};
+  else if (only >= 0) known()[1] = only_layout == ' ' && Machine::wants_space(frames) ? ' ' : only;
+  return known()[skip_layout];
 }
 
 bool TokenMasks::is_dead_end(int32_t id) {

@@ -1,6 +1,7 @@
 // Which tokens may come next: the machine meets the vocabulary.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "grammar/machine.h"
+#include "grammar/text_walk.h"
 #include "grammar/token_trie.h"
 
 namespace hanlin::grammar {
@@ -34,29 +36,25 @@ class TokenMasks {
   int32_t advance(int32_t id, std::string_view bytes);
   // Tokens after which a legal end is still `budget` bytes away or less (budget counts what may follow the token).
   void fill(int32_t id, int64_t budget, std::span<uint32_t> bits);
-  // The only byte that may follow, or -1; also -1 where the text may end.
-  int forced_byte(int32_t id);
+  // The only byte that may follow, or -1; also -1 where the text may end. `skip_layout`: white space between the parts of a
+  // JSON value is no choice: one space behind a colon or comma, none elsewhere.
+  int forced_byte(int32_t id, bool skip_layout);
   // No byte may follow.
   bool is_dead_end(int32_t id);
-  size_t memory_bytes() const { return machine_.n_frames() * 120 + n_mask_bytes_; }
+  size_t memory_bytes() const { return machine_.n_frames() * 120 + n_mask_bytes_ + text_.memory_bytes(); }
 
  private:
-  struct Mask {
-    TokenBits bits;
-    int32_t max_cost = 0;  // over all its tokens, of what must follow
-  };
   struct State {
     FrameSet frames;
     int32_t cost = kInfinite;
     bool may_end = false;
-    int forced = -2;
+    std::array<int, 2> forced = {-2, -2};  // forced_byte(); -2: not known yet
     int dead_end = -1;
-    std::unique_ptr<Mask> mask;
+    std::unique_ptr<TokenMask> mask;
   };
-  const Mask& mask(int32_t id);
-  void compute(const FrameSet& set, int64_t budget, Mask& out);
-  void walk(const ByteTokenTrie& trie, const FrameSet& set, int64_t budget, Mask& out);
-  void walk_string(const Frame& frame, int64_t budget, Mask& out);
+  const TokenMask& mask(int32_t id);
+  void compute(const FrameSet& set, int64_t budget, TokenMask& out);
+  void walk(const TokenTrie& trie, const FrameSet& set, int64_t budget, TokenMask& out);
   bool is_complete(const FrameSet& set) const;
 
   Machine machine_;
@@ -64,7 +62,7 @@ class TokenMasks {
   std::vector<State> sets_;
   std::unordered_multimap<uint64_t, int32_t> ids_;
   std::vector<FrameSet> stack_;
-  std::unordered_map<uint64_t, std::unique_ptr<Mask>> strings_;  // content masks of bounded strings
+  TextWalk text_;
   int32_t start_ = 0;
   size_t n_mask_bytes_ = 0;
 };

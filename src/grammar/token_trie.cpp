@@ -3,17 +3,42 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <type_traits>
 
 #include "grammar/char_decoder.h"
 
 namespace hanlin::grammar {
 
-void ByteTokenTrie::build(std::vector<std::pair<std::string_view, int32_t>> tokens, int64_t vocab_size) {
+namespace {
+
+template <typename Unit>
+uint32_t as_unit(Unit unit) {
+  return static_cast<uint32_t>(static_cast<std::make_unsigned_t<std::conditional_t<std::is_same_v<Unit, char32_t>, uint32_t, Unit>>>(unit));
+}
+
+// The characters of a token that is content of a JSON string as it stands; nothing for others.
+std::u32string plain_characters(std::string_view bytes) {
+  std::u32string out;
+  CharState state = 0;
+  for (const char c : bytes) {
+    if (c == '\\') return {};
+    const CharStep s = step_char(state, static_cast<uint8_t>(c), true);
+    if (s.kind == CharStep::Kind::kDead) return {};
+    state = s.kind == CharStep::Kind::kPartial ? s.value : 0;
+    if (s.kind == CharStep::Kind::kCodePoint) out += static_cast<char32_t>(s.value);
+  }
+  return state == 0 ? out : std::u32string();
+}
+
+}  // namespace
+
+template <typename Text>
+void TokenTrie::build(std::vector<std::pair<Text, int32_t>> tokens, int64_t vocab_size) {
   std::sort(tokens.begin(), tokens.end(), [](const auto& a, const auto& b) { return a.first != b.first ? a.first < b.first : a.second < b.second; });
   same_.assign(static_cast<size_t>(vocab_size), -1);
   roots_.fill(-1);
   std::vector<int32_t> path;  // nodes on the way to the last token
-  std::string_view last;
+  Text last;
   for (const auto& [bytes, id] : tokens) {
     if (bytes.empty() || bytes.size() > 255) continue;
     size_t common = 0;
@@ -24,8 +49,9 @@ void ByteTokenTrie::build(std::vector<std::pair<std::string_view, int32_t>> toke
     }
     for (size_t i = common; i < bytes.size(); ++i) {
       path.push_back(static_cast<int32_t>(nodes_.size()));
-      if (i == 0) roots_[static_cast<uint8_t>(bytes[0])] = static_cast<int32_t>(nodes_.size());
-      nodes_.push_back({static_cast<uint8_t>(bytes[i]), static_cast<uint8_t>(i), -1, 0});
+      const uint32_t unit = as_unit(bytes[i]);
+      if (i == 0 && unit < 256) roots_[unit] = static_cast<int32_t>(nodes_.size());
+      nodes_.push_back({unit, static_cast<uint32_t>(i) & 255, -1, 0});
     }
     int32_t& first = nodes_[static_cast<size_t>(path.back())].token;
     same_[static_cast<size_t>(id)] = first;
@@ -43,7 +69,8 @@ TokenVocabulary::TokenVocabulary(const Tokenizer& tokenizer, int64_t vocab_size)
   for (int32_t id : tokenizer.end_of_generation()) {
     if (id < vocab_size) ends_.push_back(id);
   }
-  std::vector<std::pair<std::string_view, int32_t>> all, quotes;
+  std::vector<std::pair<std::string_view, int32_t>> all, quotes, odd;
+  std::vector<std::pair<std::u32string, int32_t>> plain;
   content_.assign(mask_words(vocab_size), 0);
   std::array<bool, 256> single{};
   for (int32_t id = 0; id < n; ++id) {
@@ -57,6 +84,11 @@ TokenVocabulary::TokenVocabulary(const Tokenizer& tokenizer, int64_t vocab_size)
     all.push_back({bytes, id});
     if (bytes.size() == 1) single[static_cast<uint8_t>(bytes[0])] = true;
     if (bytes.find('"') != std::string::npos) quotes.push_back({bytes, id});
+    if (std::u32string characters = plain_characters(bytes); characters.empty()) {
+      odd.push_back({bytes, id});
+    } else {
+      plain.push_back({std::move(characters), id});
+    }
     CharState state = 0;
     bool is_content = true;
     int32_t n_chars = 0;
@@ -75,6 +107,8 @@ TokenVocabulary::TokenVocabulary(const Tokenizer& tokenizer, int64_t vocab_size)
   for (int b = 0x80; b < 0xC0; ++b) completes_characters_ = completes_characters_ && single[static_cast<size_t>(b)];
   trie_.build(std::move(all), vocab_size);
   quote_trie_.build(std::move(quotes), vocab_size);
+  plain_trie_.build(std::move(plain), vocab_size);
+  odd_trie_.build(std::move(odd), vocab_size);
 }
 
 TokenBits TokenVocabulary::content_up_to(int64_t n) const {
@@ -97,7 +131,7 @@ std::vector<size_t> TokenVocabulary::token_lengths(std::string_view text, std::s
   if (root < 0) return lengths;
   size_t n_read = 0;
   for (auto i = static_cast<size_t>(root), end = static_cast<size_t>(nodes[i].after); i < end && n_read < text.size();) {
-    if (nodes[i].depth != n_read || nodes[i].byte != static_cast<uint8_t>(text[n_read])) {
+    if (nodes[i].depth != n_read || nodes[i].unit != static_cast<uint8_t>(text[n_read])) {
       i = static_cast<size_t>(nodes[i].after);
       continue;
     }
@@ -134,10 +168,10 @@ std::optional<std::vector<int32_t>> literal_costs(const TokenVocabulary& vocabul
       if (root < 0) continue;
       places[0] = {static_cast<int32_t>(q), 0};
       for (size_t i = static_cast<size_t>(root), end = static_cast<size_t>(nodes[i].after); i < end;) {
-        const ByteTokenTrie::Node& node = nodes[i];
+        const TokenTrie::Node& node = nodes[i];
         const Place here = places[node.depth];
         Place next{-1, 0};
-        const CharStep s = step_char(here.chars, node.byte, true);
+        const CharStep s = step_char(here.chars, static_cast<uint8_t>(node.unit), true);
         if (s.kind == CharStep::Kind::kPartial) next = {here.q, s.value};
         if (s.kind == CharStep::Kind::kCodePoint) next.q = dfa.step(here.q, s.value);
         if (next.q < 0) {

@@ -20,19 +20,20 @@ inline size_t mask_words(int64_t vocab_size) { return static_cast<size_t>((vocab
 inline void set_bit(std::span<uint32_t> bits, int32_t id) { bits[static_cast<size_t>(id) / 32] |= 1u << (id % 32); }
 inline bool has_bit(std::span<const uint32_t> bits, int32_t id) { return bits[static_cast<size_t>(id) / 32] >> (id % 32) & 1; }
 
-// Nodes in depth-first order. Immutable.
-class ByteTokenTrie {
+// Tokens as paths of bytes or of code points. Nodes in depth-first order. Immutable.
+class TokenTrie {
  public:
   struct Node {
-    uint8_t byte = 0;
-    uint8_t depth = 0;      // of its parent; tokens longer than 255 bytes are left out
+    uint32_t unit : 24 = 0;  // byte or code point
+    uint32_t depth : 8 = 0;  // of its parent; tokens longer than 255 units are left out
     int32_t token = -1;     // first of the tokens that end here
     int32_t after = 0;      // first node behind the subtree
   };
-  // Tokens: (bytes, id). Ids with equal bytes share a node.
-  void build(std::vector<std::pair<std::string_view, int32_t>> tokens, int64_t vocab_size);
+  // Tokens: (units, id); Text: std::string_view or std::u32string. Ids of equal texts share a node.
+  template <typename Text>
+  void build(std::vector<std::pair<Text, int32_t>> tokens, int64_t vocab_size);
   const std::vector<Node>& nodes() const { return nodes_; }
-  // The child of the root for a byte, or -1.
+  // The child of the root for a byte (or code point below 256), or -1.
   int32_t root_child(uint8_t byte) const { return roots_[byte]; }
   int32_t max_depth() const { return max_depth_; }
   template <typename Fn>
@@ -63,9 +64,13 @@ class TokenVocabulary {
   const std::vector<int32_t>& control_tokens() const { return controls_; }
   // The lengths of the text tokens that `text` begins with, and of the control tokens in `markers` (ascending ids).
   std::vector<size_t> token_lengths(std::string_view text, std::span<const int32_t> markers = {}) const;
-  const ByteTokenTrie& trie() const { return trie_; }
+  const TokenTrie& trie() const { return trie_; }
   // Tokens with a quote in them, which may end a JSON string.
-  const ByteTokenTrie& quote_trie() const { return quote_trie_; }
+  const TokenTrie& quote_trie() const { return quote_trie_; }
+  // Tokens of whole characters that are content of a JSON string as they stand, by code points.
+  const TokenTrie& plain_trie() const { return plain_trie_; }
+  // All other text tokens: with quotes, escapes or parts of characters.
+  const TokenTrie& odd_trie() const { return odd_trie_; }
   // Tokens that are content of a JSON string wherever any content is allowed.
   const TokenBits& content() const { return content_; }
   // The same without tokens of more than `n` characters (one that is not whole counts).
@@ -80,7 +85,7 @@ class TokenVocabulary {
   std::vector<std::string> bytes_;
   std::vector<char> is_text_;
   std::vector<int32_t> ends_, controls_;
-  ByteTokenTrie trie_, quote_trie_;
+  TokenTrie trie_, quote_trie_, plain_trie_, odd_trie_;
   TokenBits content_;
   std::vector<std::pair<int32_t, int32_t>> content_lengths_;  // (characters, id) of content tokens, longest first
   bool spells_ascii_ = true, completes_characters_ = true;

@@ -30,6 +30,7 @@ constexpr StatMetric kStatMetrics[] = {
     {"hanlin_prompt_tokens_total", "Prompt tokens read", MetricType::Counter, &api::GeneratorStats::prompt_tokens_total},
     {"hanlin_generated_tokens_total", "Tokens generated", MetricType::Counter, &api::GeneratorStats::generated_tokens_total},
     {"hanlin_draft_tokens_total", "Tokens guessed from the text so far and computed ahead", MetricType::Counter, &api::GeneratorStats::draft_tokens_total},
+    {"hanlin_forced_tokens_total", "Tokens that a constraint left no choice about, taken without sampling", MetricType::Counter, &api::GeneratorStats::forced_tokens_total},
     {"hanlin_draft_tokens_right_total", "Guessed tokens that came true", MetricType::Counter, &api::GeneratorStats::draft_tokens_right_total},
     {"hanlin_cached_prompt_tokens_total", "Prompt tokens found in the prefix cache", MetricType::Counter, &api::GeneratorStats::cached_tokens_total},
     {"hanlin_generation_requests_total", "Generations accepted", MetricType::Counter, &api::GeneratorStats::requests_total},

@@ -64,6 +64,16 @@ def test_choice_regex_and_grammar(client):
     assert re.fullmatch(r"\d+\+\d+\+\d+", answer)
 
 
+@pytest.mark.parametrize("temperature", [0, 1, 2])
+def test_tags_hold_only_what_is_behind_a_trigger(client, temperature):
+    tag = {"trigger": "<n>", "schema": {"type": "integer", "minimum": 500, "maximum": 599}, "end": "</n>"}
+    answer = client.completions.create(model=CHAT, prompt="Numbers: <n>501</n> and <n>502</n> and <n>503</n> and", max_tokens=40, temperature=temperature, seed=3,
+                                       extra_body={"guided_tags": [tag]}).choices[0].text
+    parts = answer.split("<n>")[1:]
+    assert all(re.match(r"\s*5\d\d\s*</n>", part) for part in parts), answer
+    assert parts or temperature > 0, answer
+
+
 def test_logprobs_are_the_models_own(client):
     choice = ask(client, 0, 20, logprobs=True, top_logprobs=2, extra_body={"guided_choice": ["zebra"]}).choices[0]
     assert choice.message.content == "zebra" and all(token.logprob < 0 for token in choice.logprobs.content)
@@ -74,6 +84,9 @@ def test_logprobs_are_the_models_own(client):
     ({"extra_body": {"guided_json": {"$ref": "http://elsewhere/x"}}}, "guided_json", "/$ref"),
     ({"extra_body": {"guided_regex": "(("}}, "guided_regex", "missing )"),
     ({"extra_body": {"grammar": 'root ::= root "a" | "b"'}}, "grammar", "left recursion"),
+    ({"extra_body": {"guided_tags": []}}, "guided_tags", "1 to 256"),
+    ({"extra_body": {"guided_tags": [{"trigger": "<a", "schema": {}}, {"trigger": "<a>", "schema": {}}]}}, "guided_tags", "is part of"),
+    ({"extra_body": {"guided_tags": [{"trigger": "<a>", "schema": {"$ref": "http://elsewhere/x"}}]}}, "guided_tags", "/$ref"),
     ({"extra_body": {"guided_json": {"const": "x" * 500}}, "max_tokens": 3}, "max_tokens", "at least"),
 ])
 def test_refused_with_place(client, fields, param, part):

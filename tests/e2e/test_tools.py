@@ -114,6 +114,19 @@ def test_model_whose_template_knows_no_tools(client):
     assert ask(client, model=SMALL, messages=history, max_tokens=30).choices[0].message.content
 
 
+def test_calls_can_be_left_unconstrained(client):
+    """For comparisons: without the grammar a model that is asked for a day writes one that the schema does not have."""
+    parameters = {"type": "object", "required": ["location"], "properties": {"location": {"enum": ["Oslo", "Lima"]}}, "additionalProperties": False}
+    tools = [{"type": "function", "function": {**WEATHER, "parameters": parameters}}]
+    question = [{"role": "user", "content": "What is the weather in Paris?"}]
+    held, free = (json.loads(ask(client, messages=question, tools=tools, extra_body={"constrain_calls": constrained}).choices[0].message.tool_calls[0].function.arguments)
+                  for constrained in (True, False))
+    assert held["location"] in ("Oslo", "Lima") and free["location"] == "Paris"
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(client, extra_body={"constrain_calls": "no"})
+    assert caught.value.param == "constrain_calls"
+
+
 def test_mistakes_are_named(client):
     bad = {"type": "function", "function": {"name": "a b"}}
     with pytest.raises(openai.BadRequestError) as caught:
