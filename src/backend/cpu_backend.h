@@ -16,7 +16,9 @@ namespace hanlin {
 // Below this many values a loop over rows is not worth waking the other threads.
 constexpr int64_t kSerialValues = 8192;
 
-// Layout: [layer][block][key | value][kv head][block bytes].
+// Layout: [block][layer][key | value][kv head][block bytes]. All layers of a block lie side by side: a text that grows touches
+// new memory a block at a time. With each layer's blocks together it would reach a fresh huge page, which the kernel must
+// clear first, in all layers in the same step.
 struct CpuKvCache final : KvCache {
   CpuKvCache(const KvShape& shape, int64_t n_blocks)
       : shape(shape),
@@ -26,10 +28,10 @@ struct CpuKvCache final : KvCache {
         storage(static_cast<size_t>(shape.n_layers * n_blocks * 2 * shape.n_kv_heads * head_bytes)) {}
   int64_t n_blocks() const override { return blocks; }
   uint8_t* keys(int64_t layer, int64_t block, int64_t head) const {
-    return storage.data() + (((layer * blocks + block) * 2) * shape.n_kv_heads + head) * head_bytes;
+    return storage.data() + (((block * shape.n_layers + layer) * 2) * shape.n_kv_heads + head) * head_bytes;
   }
   uint8_t* values(int64_t layer, int64_t block, int64_t head) const {
-    return storage.data() + (((layer * blocks + block) * 2 + 1) * shape.n_kv_heads + head) * head_bytes;
+    return storage.data() + (((block * shape.n_layers + layer) * 2 + 1) * shape.n_kv_heads + head) * head_bytes;
   }
   KvShape shape;
   kernels::KvType type;
