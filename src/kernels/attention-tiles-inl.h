@@ -9,6 +9,7 @@
 // tile. Keys a row does not see weigh 0; slots that no row of the tile sees are not read as values.
 #pragma once
 
+#include "kernels/attention-int8-inl.h"
 #include "kernels/generic-inl.h"
 #include "kernels/visible-inl.h"
 
@@ -16,7 +17,7 @@ namespace hanlin::kernels {
 namespace {
 
 struct AttentionState {
-  int n_rows, padded;  // rows, and E rounded up to 16
+  int n_rows, padded;  // rows, and E rounded up to 32
   float* q;            // [rows][padded], scaled
   float* out;          // [rows][padded]
   float* maximum;      // [rows]
@@ -24,13 +25,14 @@ struct AttentionState {
   float* weights;      // [kTileRows][32] scores, then weights of one tile and block
   int64_t* begin;      // [rows] visible keys
   int64_t* end;
+  Int8State int8;      // with KvType::kQ8_0
 };
 
 template <class V>
 AttentionState make_state(const AttentionArgs& args) {
   AttentionState s;
   s.n_rows = args.n_tokens * args.n_heads;
-  s.padded = (args.head_dim + 15) / 16 * 16;
+  s.padded = (args.head_dim + 31) / 32 * 32;
   const int rows = (s.n_rows + V::kTileRows - 1) / V::kTileRows * V::kTileRows;
   float* next = (float*)args.scratch;
   const auto take = [&next](int64_t n) {
@@ -45,6 +47,11 @@ AttentionState make_state(const AttentionArgs& args) {
   s.maximum = take(rows);
   s.begin = (int64_t*)take(rows * 2);
   s.end = (int64_t*)take(rows * 2);
+  if (args.kv_type == KvType::kQ8_0) {
+    const int n_tiles = s.padded / 32;
+    s.int8 = {n_tiles, (int16_t*)take((int64_t)rows * s.padded / 2), take((int64_t)rows * n_tiles), (int16_t*)take(V::kTileRows * s.padded / 2),
+              take(V::kTileRows * n_tiles), take(s.padded), take(n_tiles), NULL, 0, 0};
+  }
   memset(s.out, 0, (size_t)rows * (size_t)s.padded * 4);
   memset(s.sum, 0, (size_t)rows * 64);
   for (int row = 0; row < rows; ++row) {
@@ -53,6 +60,10 @@ AttentionState make_state(const AttentionArgs& args) {
     const float* q = args.q + t * args.ldq + (int64_t)h * args.head_dim;
     float* scaled = s.q + (int64_t)row * s.padded;
     for (int e = 0; e < args.head_dim; ++e) scaled[e] = q[e] * args.scale;
+    for (int e = args.head_dim; e < s.padded; ++e) scaled[e] = 0;
+    if (args.kv_type == KvType::kQ8_0) {
+      round_query<V>(scaled, s.int8.n_tiles, s.int8.q + (int64_t)row * s.padded, s.int8.q_scale + (int64_t)row * s.int8.n_tiles);
+    }
     s.maximum[row] = -FLT_MAX;
     visible_keys(args, args.first_position + t, &s.begin[row], &s.end[row]);
   }
@@ -165,10 +176,25 @@ HANLIN_INLINE void add_values(const float* weights, const float* corrections, co
   }
 }
 
+// The same over all of E, from floats or halves.
+template <class V, KvType kType, int kRows>
+HANLIN_INLINE void block_values(const AttentionState& s, const float* corrections, const uint8_t* values, int head_dim, int from, int to, float* out) {
+  constexpr int kChunks = kRows == V::kTileRows ? V::kChunks : 2 * V::kChunks, kStep = V::kWidth * kChunks;
+  int e = 0;
+  for (; e + kStep <= head_dim; e += kStep) {
+    add_values<V, kType, kRows, kChunks, false>(s.weights, corrections, values, head_dim, e, from, to, 0, out, s.padded);
+  }
+  for (; e + V::kWidth <= head_dim; e += V::kWidth) {
+    add_values<V, kType, kRows, 1, false>(s.weights, corrections, values, head_dim, e, from, to, 0, out, s.padded);
+  }
+  if (e < head_dim) {
+    add_values<V, kType, kRows, 1, true>(s.weights, corrections, values, head_dim, e, from, to, head_dim - e, out, s.padded);
+  }
+}
+
 // One tile of rows against one block.
 template <class V, KvType kType, int kRows>
-void tile_block(const AttentionArgs& args, const AttentionState& s, int row, int64_t first) {
-  constexpr int kChunks = kRows == V::kTileRows ? V::kChunks : 2 * V::kChunks, kStep = V::kWidth * kChunks;
+void tile_block(const AttentionArgs& args, AttentionState& s, int row, int64_t first) {
   int64_t from = kKvBlock, to = 0;  // the keys that some row sees
   for (int r = row; r < row + kRows; ++r) {
     if (s.begin[r] - first < from) from = s.begin[r] - first;
@@ -178,26 +204,24 @@ void tile_block(const AttentionArgs& args, const AttentionState& s, int row, int
   if (to > kKvBlock) to = kKvBlock;
   if (from >= to) return;
   const int64_t b = first / kKvBlock, next = first + kKvBlock < args.kv_end ? b + 1 : b;
-  const uint8_t* values = args.v_blocks[b];
-  const float* q = s.q + (int64_t)row * s.padded;
   float* out = s.out + (int64_t)row * s.padded;
-  block_scores<V, kType, kRows>(q, s.padded, args.head_dim, args.k_blocks[b], args.k_blocks[next], s.weights);
+  if constexpr (kType == KvType::kQ8_0) int8_scores<V, kRows>(s.int8, row, args.k_blocks[b], args.k_blocks[next], s.weights);
+  else block_scores<V, kType, kRows>(s.q + (int64_t)row * s.padded, s.padded, args.head_dim, args.k_blocks[b], args.k_blocks[next], s.weights);
   float corrections[kRows];
-  for (int r = 0; r < kRows; ++r) corrections[r] = row_weights<V>(args, s, row + r, first, s.weights + r * kKvBlock);
-  int e = 0;
-  for (; e + kStep <= args.head_dim; e += kStep) {
-    add_values<V, kType, kRows, kChunks, false>(s.weights, corrections, values, args.head_dim, e, (int)from, (int)to, 0, out, s.padded);
+  for (int r = 0; r < kRows; ++r) {
+    corrections[r] = row_weights<V>(args, s, row + r, first, s.weights + r * kKvBlock);
+    if constexpr (kType == KvType::kQ8_0) {
+      const int64_t row_from = s.begin[row + r] - first, row_to = s.end[row + r] - first;
+      read_value_scales<V>(args.v_blocks[b], row_from < 0 ? 0 : (int)row_from, row_to > kKvBlock ? kKvBlock : (int)row_to, &s.int8);
+      round_weights<V>(s.weights + r * kKvBlock, s.int8, r);
+    }
   }
-  for (; e + V::kWidth <= args.head_dim; e += V::kWidth) {
-    add_values<V, kType, kRows, 1, false>(s.weights, corrections, values, args.head_dim, e, (int)from, (int)to, 0, out, s.padded);
-  }
-  if (e < args.head_dim) {
-    add_values<V, kType, kRows, 1, true>(s.weights, corrections, values, args.head_dim, e, (int)from, (int)to, args.head_dim - e, out, s.padded);
-  }
+  if constexpr (kType == KvType::kQ8_0) int8_values<V, kRows>(s.int8, corrections, args.v_blocks[b], args.v_blocks[next], out, s.padded);
+  else block_values<V, kType, kRows>(s, corrections, args.v_blocks[b], args.head_dim, (int)from, (int)to, out);
 }
 
 template <class V, KvType kType>
-void all_blocks(const AttentionArgs& args, const AttentionState& s) {
+void all_blocks(const AttentionArgs& args, AttentionState& s) {
   int64_t begin = args.kv_end, end = args.kv_begin;
   for (int row = 0; row < s.n_rows; ++row) {
     if (s.begin[row] >= s.end[row]) continue;
@@ -218,8 +242,10 @@ void all_blocks(const AttentionArgs& args, const AttentionState& s) {
 template <class V>
 void tiled_attention(const AttentionArgs& args) {
   if (args.n_tokens <= 0 || args.n_heads <= 0) return;
-  const AttentionState s = make_state<V>(args);
-  args.kv_type == KvType::kF32 ? all_blocks<V, KvType::kF32>(args, s) : all_blocks<V, KvType::kF16>(args, s);
+  AttentionState s = make_state<V>(args);
+  if (args.kv_type == KvType::kF32) all_blocks<V, KvType::kF32>(args, s);
+  else if (args.kv_type == KvType::kF16) all_blocks<V, KvType::kF16>(args, s);
+  else all_blocks<V, KvType::kQ8_0>(args, s);
   for (int row = 0; row < s.n_rows; ++row) {
     const int t = row / args.n_heads, h = row % args.n_heads;
     float* out = args.out + t * args.ldo + (int64_t)h * args.head_dim;
