@@ -66,7 +66,8 @@ static inline size_t gemm_scratch_bytes(int64_t k) { return (size_t)(k + 64) * 2
 
 // ------------------------------------------------------------------------------------------------------- attention
 
-constexpr int kKvBlock = 32;  // B: tokens of one KV block
+constexpr int kKvBlock = 32;   // B: tokens of one KV block
+constexpr int kKeySpan = 256;  // positions of keys that attention takes together; spans begin at multiples of it
 
 // Layout of one KV block of one layer and one kv head. Floats and IEEE halves: keys [E][B], values [B][E]. Keys stand
 // column by column so that a register holds one component of many keys: scores need no horizontal sums.
@@ -113,7 +114,7 @@ struct AttentionArgs {
   float* stats;
 };
 static inline size_t attention_scratch_bytes(int64_t n_queries, int64_t head_dim) {
-  return (size_t)((n_queries + 16) * (3 * (head_dim + 48) + 3 * kKvBlock + 8) * 4 + 4096);
+  return (size_t)((n_queries + 16) * (3 * (head_dim + 48) + 32) * 4 + 16384 + (head_dim + 32) * kKeySpan);
 }
 
 // ------------------------------------------------------------------------------------------------------ the table
