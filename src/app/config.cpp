@@ -60,7 +60,7 @@ FieldSet config_fields(Config& c) {
   f.add("model", &c.model, "Model to load: a name, a path or ALIAS=name-or-path; repeat for several").whole_items().section("Models");
   f.add("activations", &c.activations, "Precision between layers: auto is the fastest that is safe, f32 reproduces references").choices({"auto", "f32"}).section("Models");
   f.add("weights", &c.weights, "Float matrices: stored keeps them as the file has them, q8_0 rounds them to int8 with a scale for 32 at load, which is smaller and faster").choices({"stored", "q8_0"}).section("Models");
-  f.add("kv_type", &c.kv_type, "Type of the attention cache: f16 halves its memory").choices({"f16", "f32"}).section("Models");
+  f.add("kv_type", &c.kv_type, "Type of the attention cache: f16; q8_0 rounds it to int8 with a scale for 32, half of the memory; f32 is exact").choices({"f16", "q8_0", "f32"}).section("Models");
   f.add("context_length", &c.context_length, "Longest prompt plus answer in tokens; 0: what the model was trained for").range(0, 1 << 24).section("Models");
   f.add("kv_memory", &c.kv_memory, "Memory for the attention cache of each model, such as 4GiB; 0: chosen from the machine's memory").bytes().range(0, 0x1p50).section("Models");
   f.add("tool_format", &c.tool_format, "How models write tool calls; auto: as their chat template says").choices(tool_formats()).section("Models");

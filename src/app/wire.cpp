@@ -113,7 +113,7 @@ LoadOptions load_options(const Config& config) {
   options.backend.isa = config.isa;
   options.backend.activations = config.activations == "f32" ? Activations::kF32 : Activations::kAuto;
   options.backend.float_weights = config.weights == "q8_0" ? FloatWeights::kQ8_0 : FloatWeights::kStored;
-  options.kv_dtype = config.kv_type == "f32" ? KvDType::kF32 : KvDType::kF16;
+  options.kv_dtype = config.kv_type == "f32" ? KvDType::kF32 : config.kv_type == "q8_0" ? KvDType::kQ8_0 : KvDType::kF16;
   // A step holds at least one token of every running sequence.
   options.max_step_tokens = std::max(config.step_tokens, config.max_running + 1);
   options.packed.cache = config.packed_cache == "on" ? PackedCache::kOn : config.packed_cache == "off" ? PackedCache::kOff : PackedCache::kAuto;

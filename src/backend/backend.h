@@ -25,7 +25,8 @@ enum class Activations { kAuto, kF32 };
 //   kQ8_0:   rounded at load to int8 with a scale for 32 inputs: a quarter of the memory of F32 and int8 products, for a
 //            relative error of about 0.4 % a weight. Matrices whose inner size is no multiple of 32 stay as they are
 enum class FloatWeights { kStored, kQ8_0 };
-enum class KvDType { kF16, kF32 };
+// How keys and values are kept. kQ8_0: int8 with a scale for 32 components of a token, a little more than half of kF16's bytes.
+enum class KvDType { kF16, kF32, kQ8_0 };
 enum class Activation { kSilu, kGeluTanh, kGeluErf };
 
 struct BackendOptions {

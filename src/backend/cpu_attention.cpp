@@ -5,12 +5,10 @@
 
 namespace hanlin {
 
+using kernels::kKeySpan;
 using kernels::kKvBlock;
 
 namespace {
-
-// Positions of keys that attention takes together (a multiple of the KV block); see attention().
-constexpr int64_t kKeySpan = 256;
 
 // Attention over keys [0, a) and [a, b) becomes attention over [0, b): `out` [rows][n_values] and `stats` (AttentionArgs) are
 // the first's and receive the result. Rows of a token stand n_heads to a line of ldo.

@@ -82,8 +82,7 @@ Result<std::unique_ptr<Weight>> CpuBackend::adopt_weight(DType dtype, int64_t n,
 }
 
 int64_t CpuBackend::kv_block_bytes(const KvShape& shape) const {
-  const auto type = shape.dtype == KvDType::kF32 ? kernels::KvType::kF32 : kernels::KvType::kF16;
-  return shape.n_layers * 2 * shape.n_kv_heads * kernels::kv_block_bytes(type, shape.head_dim);
+  return shape.n_layers * 2 * shape.n_kv_heads * kernels::kv_block_bytes(kernel_type(shape.dtype), shape.head_dim);
 }
 
 Result<std::unique_ptr<KvCache>> CpuBackend::make_kv_cache(const KvShape& shape, int64_t n_blocks) {

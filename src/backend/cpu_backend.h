@@ -16,20 +16,31 @@ namespace hanlin {
 // Below this many values a loop over rows is not worth waking the other threads.
 constexpr int64_t kSerialValues = 8192;
 
-// Layout: [layer][block][key | value][kv head][block bytes].
+inline kernels::KvType kernel_type(KvDType dtype) {
+  switch (dtype) {
+    case KvDType::kF16: return kernels::KvType::kF16;
+    case KvDType::kF32: return kernels::KvType::kF32;
+    case KvDType::kQ8_0: return kernels::KvType::kQ8_0;
+  }
+  return kernels::KvType::kF16;
+}
+
+// Layout: [block][layer][key | value][kv head][block bytes]. All layers of a block lie side by side: a text that grows touches
+// new memory a block at a time. With each layer's blocks together it would reach a fresh huge page, which the kernel must
+// clear first, in all layers in the same step.
 struct CpuKvCache final : KvCache {
   CpuKvCache(const KvShape& shape, int64_t n_blocks)
       : shape(shape),
-        type(shape.dtype == KvDType::kF32 ? kernels::KvType::kF32 : kernels::KvType::kF16),
+        type(kernel_type(shape.dtype)),
         head_bytes(kernels::kv_block_bytes(type, shape.head_dim)),
         blocks(n_blocks),
         storage(static_cast<size_t>(shape.n_layers * n_blocks * 2 * shape.n_kv_heads * head_bytes)) {}
   int64_t n_blocks() const override { return blocks; }
   uint8_t* keys(int64_t layer, int64_t block, int64_t head) const {
-    return storage.data() + (((layer * blocks + block) * 2) * shape.n_kv_heads + head) * head_bytes;
+    return storage.data() + (((block * shape.n_layers + layer) * 2) * shape.n_kv_heads + head) * head_bytes;
   }
   uint8_t* values(int64_t layer, int64_t block, int64_t head) const {
-    return storage.data() + (((layer * blocks + block) * 2 + 1) * shape.n_kv_heads + head) * head_bytes;
+    return storage.data() + (((block * shape.n_layers + layer) * 2 + 1) * shape.n_kv_heads + head) * head_bytes;
   }
   KvShape shape;
   kernels::KvType type;

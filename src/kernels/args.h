@@ -66,12 +66,24 @@ static inline size_t gemm_scratch_bytes(int64_t k) { return (size_t)(k + 64) * 2
 
 // ------------------------------------------------------------------------------------------------------- attention
 
-constexpr int kKvBlock = 32;  // B: tokens of one KV block
+constexpr int kKvBlock = 32;   // B: tokens of one KV block
+constexpr int kKeySpan = 256;  // positions of keys that attention takes together; spans begin at multiples of it
 
-// Layout of one KV block of one layer and one kv head: keys [E][B], values [B][E], as float or IEEE half. Keys stand
+// Layout of one KV block of one layer and one kv head. Floats and IEEE halves: keys [E][B], values [B][E]. Keys stand
 // column by column so that a register holds one component of many keys: scores need no horizontal sums.
-enum class KvType : uint8_t { kF32, kF16 };
-static inline int64_t kv_block_bytes(KvType type, int64_t head_dim) { return head_dim * kKvBlock * (type == KvType::kF32 ? 4 : 2); }
+// kQ8_0: int8 with a scale for 32 components of a token, x = scale * q, |q| <= 127. A block is ceil(E / 32) tiles of 1024
+// bytes, then the tiles' scales as bfloat16 [tile][B]. A tile holds 32 components of 32 tokens; what a product sums over
+// (components of keys, tokens of values) stands in pairs, for instructions that add two products of 16-bit numbers:
+//   keys [16 pairs of components][B][2], values [16 pairs of tokens][32 components][2]. Components past E are 0.
+enum class KvType : uint8_t { kF32, kF16, kQ8_0 };
+constexpr int kKvTileBytes = 1024;
+static inline int64_t kv_tiles(int64_t head_dim) { return (head_dim + 31) / 32; }
+static inline int64_t kv_block_bytes(KvType type, int64_t head_dim) {
+  if (type == KvType::kQ8_0) return kv_tiles(head_dim) * (kKvTileBytes + kKvBlock * 2);
+  return head_dim * kKvBlock * (type == KvType::kF32 ? 4 : 2);
+}
+// Where a tile has the number `inner` of those a product sums over, of column `column`.
+static inline int64_t kv_tile_at(int64_t inner, int64_t column) { return inner / 2 * 64 + column * 2 + inner % 2; }
 
 // Online-softmax attention of a tile of queries against one kv head.
 // Query (t, h) stands at position first_position + t and sees key j iff kv_begin <= j < kv_end and
@@ -102,7 +114,7 @@ struct AttentionArgs {
   float* stats;
 };
 static inline size_t attention_scratch_bytes(int64_t n_queries, int64_t head_dim) {
-  return (size_t)((n_queries + 16) * (2 * (head_dim + 16) + 3 * kKvBlock + 8) * 4 + 4096);
+  return (size_t)((n_queries + 16) * (3 * (head_dim + 48) + 32) * 4 + 16384 + (head_dim + 32) * kKeySpan);
 }
 
 // ------------------------------------------------------------------------------------------------------ the table
@@ -119,7 +131,7 @@ struct KernelTable {
 
   void (*attention)(const AttentionArgs& args);
   // Stores one token's key and value (E floats each) at `slot` (0 … B-1) of a block. Halves round to nearest even and
-  // saturate at ±65504.
+  // saturate at ±65504. kQ8_0: NaN becomes 0.
   void (*kv_write)(KvType type, const float* k, const float* v, int64_t head_dim, int slot, uint8_t* k_block, uint8_t* v_block);
 
   // y = x / rms(x) * (weight + weight_offset); rms over d values, eps under the root. y may alias x.

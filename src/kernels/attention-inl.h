@@ -12,7 +12,13 @@ namespace {
 
 inline void block_scores(KvType type, const float* q, const uint8_t* block, int head_dim, float* scores) {
   float acc[kKvBlock] = {0};
-  if (type == KvType::kF32) {
+  if (type == KvType::kQ8_0) {
+    const uint16_t* scales = (const uint16_t*)(block + kv_tiles(head_dim) * kKvTileBytes);
+    for (int e = 0; e < head_dim; ++e) {
+      const int8_t* tile = (const int8_t*)block + e / 32 * kKvTileBytes;
+      for (int j = 0; j < kKvBlock; ++j) acc[j] += q[e] * (bf16_value(scales[e / 32 * kKvBlock + j]) * tile[kv_tile_at(e % 32, j)]);
+    }
+  } else if (type == KvType::kF32) {
     const float* keys = (const float*)block;
     for (int e = 0; e < head_dim; ++e) {
       for (int j = 0; j < kKvBlock; ++j) acc[j] += q[e] * keys[e * kKvBlock + j];
@@ -31,7 +37,13 @@ inline void add_values(KvType type, const float* weights, const uint8_t* block, 
                        float correction, float* out) {
   for (int e = 0; e < head_dim; ++e) out[e] *= correction;
   for (int j = from; j < to; ++j) {
-    if (type == KvType::kF32) {
+    if (type == KvType::kQ8_0) {
+      const uint16_t* scales = (const uint16_t*)(block + kv_tiles(head_dim) * kKvTileBytes);
+      for (int e = 0; e < head_dim; ++e) {
+        const int8_t* tile = (const int8_t*)block + e / 32 * kKvTileBytes;
+        out[e] += weights[j] * bf16_value(scales[e / 32 * kKvBlock + j]) * tile[kv_tile_at(j, e % 32)];
+      }
+    } else if (type == KvType::kF32) {
       const float* values = (const float*)block + j * head_dim;
       for (int e = 0; e < head_dim; ++e) out[e] += weights[j] * values[e];
     } else {

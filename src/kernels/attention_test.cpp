@@ -43,6 +43,11 @@ struct Cache {
         for (float& v : *list) v = round_f16(v);
       }
     }
+    if (type == KvType::kQ8_0) {
+      for (auto* list : {&keys, &values}) {
+        for (int64_t j = 0; j < c.kv_end; ++j) round_q8_0(&(*list)[j * c.head_dim], c.head_dim);
+      }
+    }
   }
   // To 11 significant bits, steps no finer than 2^-24, at most 65504.
   static float round_f16(float v) {
@@ -51,11 +56,27 @@ struct Cache {
     const double step = std::ldexp(1.0, std::max(exponent - 11, -24));
     return (float)std::clamp(std::nearbyint(v / step) * step, -65504.0, 65504.0);
   }
+  // A token's components in groups of 32 to whole steps; a step is the least number of 8 significant bits that is not below
+  // a 127th of the largest one.
+  static void round_q8_0(float* x, int64_t n) {
+    for (int64_t begin = 0; begin < n; begin += 32) {
+      double largest = 0;
+      for (int64_t e = begin; e < std::min(n, begin + 32); ++e) largest = std::max(largest, std::abs((double)x[e]));
+      if (largest == 0) continue;
+      int exponent;
+      std::frexp(largest / 127, &exponent);
+      const double unit = std::ldexp(1.0, exponent - 8), step = std::ceil((double)((float)largest * (1.0f / 127)) / unit) * unit;
+      for (int64_t e = begin; e < std::min(n, begin + 32); ++e) x[e] = (float)(std::nearbyint((double)(x[e] * (1.0f / (float)step))) * step);
+    }
+  }
   int64_t n_blocks;
   std::vector<float> keys, values;
   Buffer<uint8_t> bytes;
   std::vector<const uint8_t*> k_blocks, v_blocks;
 };
+
+// With an int8 cache queries and weights are rounded to 16 bits: the larger the queries, the larger the steps in the scores.
+double tolerance(KvType type, double query_size = 1) { return type == KvType::kQ8_0 ? 2e-4 * query_size : 1e-5; }
 
 class Attention : public ::testing::TestWithParam<std::tuple<Isa, KvType>> {};
 
@@ -63,7 +84,8 @@ void run_case(const KernelTable& table, KvType type, const Case& c) {
   SCOPED_TRACE(::testing::PrintToString(c));
   const Cache cache(table, type, c, 31);
   const int64_t width = (int64_t)c.n_heads * c.head_dim, ldq = width + 6, ldo = width + 2;
-  const auto q = random_floats(c.n_tokens * ldq, 33, c.softcap > 0 ? 3.0f : 1.0f);
+  const float query_size = c.softcap > 0 ? 3.0f : 1.0f;
+  const auto q = random_floats(c.n_tokens * ldq, 33, query_size);
   std::vector<float> out(c.n_tokens * ldo, 777.0f);
   Buffer<uint8_t> scratch(attention_scratch_bytes(c.n_tokens * c.n_heads, c.head_dim));
   const float scale = 1.0f / std::sqrt((float)c.head_dim);
@@ -93,7 +115,7 @@ void run_case(const KernelTable& table, KvType type, const Case& c) {
       }
       for (int e = 0; e < c.head_dim; ++e) {
         const double value = total > 0 ? expected[e] / total : 0;
-        ASSERT_NEAR(out[t * ldo + h * c.head_dim + e], value, 1e-5) << "token " << t << " head " << h << " e " << e;
+        ASSERT_NEAR(out[t * ldo + h * c.head_dim + e], value, tolerance(type, query_size)) << "token " << t << " head " << h << " e " << e;
       }
     }
     for (int64_t i = width; i < ldo; ++i) ASSERT_EQ(out[t * ldo + i], 777.0f) << "written outside";
@@ -108,6 +130,7 @@ const Case kCases[] = {
     {1, 2, 64, 300, 0, 301, true, 64, 0},    {1, 2, 64, 300, 224, 301, true, 64, 0}, {12, 2, 64, 0, 0, 12, false, 0, 0},
     {50, 1, 32, 0, 0, 50, false, 8, 0},      {45, 3, 64, 0, 0, 45, false, 0, 0},     {70, 2, 24, 0, 0, 70, false, 16, 0},
     {4, 4, 64, 64, 0, 68, true, 0, 30.0f},   {1, 4, 256, 100, 0, 101, true, 0, 50.0f}, {3, 2, 64, 10, 40, 80, true, 0, 0},
+    {37, 2, 96, 64, 0, 101, true, 40, 0},    {19, 4, 128, 30, 0, 49, true, 0, 0},     {6, 3, 256, 60, 0, 66, true, 0, 0},
     {20, 9, 64, 100, 0, 120, true, 0, 0},    {1, 14, 64, 1000, 0, 1001, true, 0, 0}, {2, 3, 130, 40, 0, 42, true, 0, 0},
 };
 
@@ -174,7 +197,7 @@ TEST_P(Attention, StatsJoinRangesOfKeys) {
     ASSERT_NEAR(stats[0][2 * row + 1], a + b, 1e-5 * (a + b));
     for (int64_t e = 0; e < c.head_dim; ++e) {
       const int64_t i = row * c.head_dim + e;
-      ASSERT_NEAR(out[0][i], (out[1][i] * a + out[2][i] * b) / (a + b), 1e-5);
+      ASSERT_NEAR(out[0][i], (out[1][i] * a + out[2][i] * b) / (a + b), tolerance(type));
     }
   }
 }
@@ -190,6 +213,18 @@ TEST_P(Attention, KvWritePutsValuesWhereTheLayoutSays) {
       if (type == KvType::kF32) {
         ASSERT_EQ(reinterpret_cast<float*>(kb.data())[e * kKvBlock + slot], k[e]);
         ASSERT_EQ(reinterpret_cast<float*>(vb.data())[slot * dim + e], v[e]);
+      } else if (type == KvType::kQ8_0) {
+        auto rounded_k = k, rounded_v = v;
+        Cache::round_q8_0(rounded_k.data(), dim);
+        Cache::round_q8_0(rounded_v.data(), dim);
+        const int64_t tile = e / 32, scales = 3 * 1024 + (tile * 32 + slot) * 2, in = e % 32;
+        const auto value = [&](const Buffer<uint8_t>& block, int64_t at) {
+          uint16_t scale;
+          std::memcpy(&scale, block.data() + scales, 2);
+          return bf16_to_double(scale) * (int8_t)block[tile * 1024 + at];
+        };
+        ASSERT_EQ(value(kb, in / 2 * 64 + slot * 2 + in % 2), rounded_k[e]);
+        ASSERT_EQ(value(vb, slot / 2 * 64 + in * 2 + slot % 2), rounded_v[e]);
       } else {
         const auto* keys = reinterpret_cast<uint16_t*>(kb.data());
         const auto* values = reinterpret_cast<uint16_t*>(vb.data());
@@ -201,9 +236,9 @@ TEST_P(Attention, KvWritePutsValuesWhereTheLayoutSays) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Levels, Attention,
-                         ::testing::Combine(::testing::ValuesIn(supported_isas()), ::testing::Values(KvType::kF32, KvType::kF16)),
+                         ::testing::Combine(::testing::ValuesIn(supported_isas()), ::testing::Values(KvType::kF32, KvType::kF16, KvType::kQ8_0)),
                          [](const auto& info) {
-                           return std::string(isa_name(std::get<0>(info.param))) + (std::get<1>(info.param) == KvType::kF32 ? "_f32" : "_bf16");
+                           return std::string(isa_name(std::get<0>(info.param))) + (std::get<1>(info.param) == KvType::kF32 ? "_f32" : std::get<1>(info.param) == KvType::kF16 ? "_f16" : "_q8_0");
                          });
 
 }  // namespace

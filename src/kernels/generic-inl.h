@@ -38,7 +38,6 @@ HANLIN_INLINE uint32_t float_to_bits(float value) {
 
 inline float bf16_value(uint16_t bits) { return bits_to_float((uint32_t)bits << 16); }
 
-// Nearest even; a NaN stays one.
 // Nearest even; beyond the range ±65504, so that no infinity enters the cache; NaN stays NaN.
 inline uint16_t to_f16(float x) {
   const uint32_t sign = float_to_bits(x) >> 16 & 0x8000;
@@ -241,20 +240,6 @@ void rope(float* x, const float* cos, const float* sin, int64_t n_rot, bool neox
   }
 }
 
-void kv_write(KvType type, const float* k, const float* v, int64_t head_dim, int slot, uint8_t* k_block, uint8_t* v_block) {
-  if (type == KvType::kF32) {
-    float* keys = (float*)k_block;
-    float* values = (float*)v_block + (int64_t)slot * head_dim;
-    for (int64_t e = 0; e < head_dim; ++e) keys[e * kKvBlock + slot] = k[e];
-    memcpy(values, v, (size_t)head_dim * 4);
-    return;
-  }
-  uint16_t* keys = (uint16_t*)k_block;
-  uint16_t* values = (uint16_t*)v_block + (int64_t)slot * head_dim;
-  for (int64_t e = 0; e < head_dim; ++e) keys[e * kKvBlock + slot] = to_f16(k[e]);
-  for (int64_t e = 0; e < head_dim; ++e) values[e] = to_f16(v[e]);
-}
-
 // Numbers of steps tried for a group's largest value. Rounding errors of neighbouring choices are nearly independent, so
 // the best of four leaves about 15 % less squared error than the first.
 constexpr float kGroupSteps[4] = {127.0f, 126.0f, 125.0f, 124.0f};
@@ -304,7 +289,6 @@ void quantize_rows(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t* q,
 
 [[maybe_unused]] void fill_generic(KernelTable& table) {
   table.quantize_rows = quantize_rows;
-  table.kv_write = kv_write;
   table.rms_norm = rms_norm;
   table.layer_norm = layer_norm;
   table.rope = rope;

@@ -7,6 +7,7 @@ namespace {
 
 struct Vector {
   using Reg = __m256;
+  using Ints = __m256i;
   static constexpr int kWidth = 8, kTileRows = 4, kChunks = 2;
 
   HANLIN_INLINE static Reg set(float x) { return _mm256_set1_ps(x); }
@@ -19,6 +20,30 @@ struct Vector {
   HANLIN_INLINE static Reg fma(Reg a, Reg b, Reg c) { return _mm256_fmadd_ps(a, b, c); }
   HANLIN_INLINE static Reg max(Reg a, Reg b) { return _mm256_max_ps(a, b); }
   HANLIN_INLINE static bool any_greater(Reg a, float b) { return _mm256_movemask_ps(_mm256_cmp_ps(a, _mm256_set1_ps(b), _CMP_GT_OQ)) != 0; }
+
+  HANLIN_INLINE static float max_lane(Reg a) {
+    __m128 x = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    x = _mm_max_ps(x, _mm_movehl_ps(x, x));
+    return _mm_cvtss_f32(_mm_max_ss(x, _mm_shuffle_ps(x, x, 1)));
+  }
+
+  HANLIN_INLINE static Reg load_bf16(const uint8_t* p) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)p)), 16));
+  }
+  // To the nearest 16-bit number; larger ones saturate.
+  HANLIN_INLINE static void store_int16(int16_t* p, Reg x) {
+    const __m256i whole = _mm256_cvtps_epi32(x);
+    _mm_storeu_si128((__m128i*)p, _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1)));
+  }
+  HANLIN_INLINE static Ints zero_ints() { return _mm256_setzero_si256(); }
+  HANLIN_INLINE static Ints widen(const uint8_t* p) { return _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i*)p)); }
+  HANLIN_INLINE static Ints set_pair(const int16_t* p) {
+    int32_t pair;
+    memcpy(&pair, p, 4);
+    return _mm256_set1_epi32(pair);
+  }
+  HANLIN_INLINE static Ints dot(Ints acc, Ints a, Ints b) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b)); }
+  HANLIN_INLINE static Reg to_float(Ints a) { return _mm256_cvtepi32_ps(a); }
 
   // exp_lane's polynomial for x <= 0. Results below e^-87 are 0: weights that small cannot matter.
   HANLIN_INLINE static Reg exp(Reg x) {

@@ -3,6 +3,7 @@
 
 #include "kernels/attention-inl.h"
 #include "kernels/decode-inl.h"
+#include "kernels/kv-inl.h"
 
 namespace hanlin::kernels {
 namespace {
@@ -73,6 +74,7 @@ void gemm_f32(const GemmArgs& args) {
 void fill_scalar(KernelTable& table) {
   table.isa = Isa::kScalar;
   fill_generic(table);
+  table.kv_write = kv_write;
   table.gemm_int8 = gemm_int8;
   table.gemm_f32 = gemm_f32;
   table.attention = attention;

@@ -1,0 +1,112 @@
+// Attention over a cache of floats or halves, for attention-tiles-inl.h: scores of a block, values of a span.
+#pragma once
+
+#include "kernels/generic-inl.h"
+
+namespace hanlin::kernels {
+namespace {
+
+// Keys [from, to) of a span, of which somebody sees some; empty: from >= to.
+struct KeyRange {
+  int from, to;
+  int first_block() const { return from / kKvBlock; }
+  int end_block() const { return (to + kKvBlock - 1) / kKvBlock; }
+};
+
+template <class V, KvType kType>
+HANLIN_INLINE typename V::Reg load_stored(const uint8_t* at) {
+  if constexpr (kType == KvType::kF32) return V::load((const float*)at);
+  else return V::load_f16(at);
+}
+
+// scores[r * kKeySpan + 0 … 31] of one block. `next` is prefetched line by line.
+template <class V, KvType kType, int kRows>
+HANLIN_INLINE void block_scores(const float* q, int64_t ldq, int head_dim, const uint8_t* block, const uint8_t* next, float* scores) {
+  constexpr int64_t kBytes = kType == KvType::kF32 ? 4 : 2, kLine = kKvBlock * kBytes;
+  HANLIN_UNROLL
+  for (int key = 0; key < kKvBlock; key += 2 * V::kWidth) {
+    typename V::Reg acc[kRows][2];
+    HANLIN_UNROLL
+    for (int r = 0; r < kRows; ++r) acc[r][0] = acc[r][1] = V::set(0.0f);
+    for (int64_t e = 0; e < head_dim; ++e) {
+      const uint8_t* line = block + e * kLine + key * kBytes;
+      _mm_prefetch((const char*)next + e * kLine + key * kBytes, _MM_HINT_T0);
+      if constexpr (2 * V::kWidth * kBytes > 64) _mm_prefetch((const char*)next + e * kLine + key * kBytes + 64, _MM_HINT_T0);
+      const typename V::Reg k0 = load_stored<V, kType>(line), k1 = load_stored<V, kType>(line + V::kWidth * kBytes);
+      HANLIN_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        const typename V::Reg component = V::set(q[r * ldq + e]);
+        acc[r][0] = V::fma(component, k0, acc[r][0]);
+        acc[r][1] = V::fma(component, k1, acc[r][1]);
+      }
+    }
+    HANLIN_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      V::store(scores + r * kKeySpan + key, acc[r][0]);
+      V::store(scores + r * kKeySpan + key + V::kWidth, acc[r][1]);
+    }
+  }
+}
+
+// out[r][e … e + kWidth * kChunks) = out * correction + sum over the range's keys of weight * value. With kPartial only
+// `n_lanes` components are left (then kChunks is 1).
+template <class V, KvType kType, int kRows, int kChunks, bool kPartial>
+HANLIN_INLINE void add_values(const float* weights, const float* corrections, const uint8_t* const* blocks, int head_dim, int e, KeyRange range,
+                              int n_lanes, float* out, int64_t ldo) {
+  constexpr int64_t kBytes = kType == KvType::kF32 ? 4 : 2;
+  typename V::Reg acc[kRows][kChunks];
+  HANLIN_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    HANLIN_UNROLL
+    for (int c = 0; c < kChunks; ++c) acc[r][c] = V::mul(V::load(out + r * ldo + e + V::kWidth * c), V::set(corrections[r]));
+  }
+  for (int b = range.first_block(); b < range.end_block(); ++b) {
+    const int first = b * kKvBlock, from = range.from > first ? range.from - first : 0, to = range.to - first < kKvBlock ? range.to - first : kKvBlock;
+    const uint8_t* next = b + 1 < range.end_block() ? blocks[b + 1] : blocks[b];
+    for (int j = from; j < to; ++j) {
+      const int64_t at = ((int64_t)j * head_dim + e) * kBytes;
+      typename V::Reg values[kChunks];
+      if constexpr (kPartial) {
+        alignas(64) uint8_t copy[V::kWidth * kBytes] = {0};
+        memcpy(copy, blocks[b] + at, (size_t)(n_lanes * kBytes));
+        values[0] = load_stored<V, kType>(copy);
+      } else {
+        HANLIN_UNROLL
+        for (int64_t line = 0; line < V::kWidth * kChunks * kBytes; line += 64) _mm_prefetch((const char*)next + at + line, _MM_HINT_T0);
+        HANLIN_UNROLL
+        for (int c = 0; c < kChunks; ++c) values[c] = load_stored<V, kType>(blocks[b] + at + V::kWidth * c * kBytes);
+      }
+      HANLIN_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        const typename V::Reg weight = V::set(weights[r * kKeySpan + first + j]);
+        HANLIN_UNROLL
+        for (int c = 0; c < kChunks; ++c) acc[r][c] = V::fma(weight, values[c], acc[r][c]);
+      }
+    }
+  }
+  HANLIN_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    HANLIN_UNROLL
+    for (int c = 0; c < kChunks; ++c) V::store(out + r * ldo + e + V::kWidth * c, acc[r][c]);
+  }
+}
+
+// The same over all of E.
+template <class V, KvType kType, int kRows>
+HANLIN_INLINE void span_values(const float* weights, const float* corrections, const uint8_t* const* blocks, int head_dim, KeyRange range, float* out,
+                               int64_t ldo) {
+  constexpr int kChunks = kRows == V::kTileRows ? V::kChunks : 2 * V::kChunks, kStep = V::kWidth * kChunks;
+  int e = 0;
+  for (; e + kStep <= head_dim; e += kStep) {
+    add_values<V, kType, kRows, kChunks, false>(weights, corrections, blocks, head_dim, e, range, 0, out, ldo);
+  }
+  for (; e + V::kWidth <= head_dim; e += V::kWidth) {
+    add_values<V, kType, kRows, 1, false>(weights, corrections, blocks, head_dim, e, range, 0, out, ldo);
+  }
+  if (e < head_dim) {
+    add_values<V, kType, kRows, 1, true>(weights, corrections, blocks, head_dim, e, range, head_dim - e, out, ldo);
+  }
+}
+
+}  // namespace
+}  // namespace hanlin::kernels
