@@ -43,6 +43,8 @@ agent::ChatStyle chat_style(const EndpointContext& context, const api::ServedMod
   return style;
 }
 
+bool is_response_format(const api::Constraint& constraint) { return constraint.param == "response_format"; }
+
 // Fits the prompt to the model's template, and says how the answer is to be read.
 ChatAnswerPlan plan_answer(agent::ChatStyle style, const ToolFields& tools, api::GenerateRequest* request) {
   auto& prompt = std::get<api::ChatPrompt>(request->prompt);
@@ -50,7 +52,9 @@ ChatAnswerPlan plan_answer(agent::ChatStyle style, const ToolFields& tools, api:
   // Where the prompt says how to call, it asks for a notation in which these tools' schemas can be enforced.
   if (tools.tools && !style.shows_tools) style.format = agent::forced_call_format(style.format, *tools.tools);
   agent::fit_prompt(style, tools.tools ? *tools.tools : agent::ToolSet(), tools.forced, &prompt);
-  const bool constrained = tools.tools && tools.constrained && !request->constraint;
+  // With a response_format what is no call follows that; a demanded call is all that there is.
+  const std::optional<api::Constraint> answer = request->constraint;
+  const bool constrained = tools.tools && tools.constrained && (!answer || is_response_format(*answer));
   ChatAnswerPlan plan;
   plan.n_choices = request->n;
   plan.logprobs = request->logprobs >= 0;
@@ -62,8 +66,12 @@ ChatAnswerPlan plan_answer(agent::ChatStyle style, const ToolFields& tools, api:
   plan.legacy_calls = tools.legacy;
   request->visible_special_tokens = agent::visible_markers(plan.format);
   if (constrained) {
-    request->constraint = agent::call_constraint(style.format, *tools.tools,
-                                                 {.forced = tools.forced, .max_calls = tools.max_calls, .in_reasoning = style.opens_reasoning, .reasoning_end = style.reasoning_end}, tools.legacy);
+    agent::CallGrammarOptions options{.forced = tools.forced, .max_calls = tools.max_calls, .in_reasoning = style.opens_reasoning, .reasoning_end = style.reasoning_end};
+    if (answer) {
+      options.answer_schema = answer->source;
+      options.answer_param = answer->param;
+    }
+    request->constraint = agent::call_constraint(style.format, *tools.tools, options, tools.legacy);
   }
   return plan;
 }
@@ -81,7 +89,7 @@ Result<RunningGeneration> start_chat(const EndpointContext& context) {
   const StreamFields stream = read_stream_fields(fields);
   const ToolFields tools = read_tool_fields(fields);
   HANLIN_ASSIGN(api::ChatPrompt prompt, read_chat_prompt(fields));
-  if (request.constraint && tools.forced.required) {
+  if (request.constraint && tools.forced.required && (!tools.constrained || !is_response_format(*request.constraint))) {
     return Error{Code::kInvalidArgument, "tool_choice: expected no demanded call together with " + request.constraint->param, "tool_choice"};
   }
   const agent::ChatStyle style = chat_style(context, *model, prompt);
