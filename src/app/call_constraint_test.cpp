@@ -146,7 +146,7 @@ TEST(CallConstraint, CallsInFreeTextAreValid) {
 TEST(CallConstraint, AnAnswerIsACallOrFollowsItsSchema) {
   const auto tools = tools_of(kTools);
   const std::string schema = R"({"type": "object", "required": ["name", "n"], "properties": {"name": {"type": "string", "maxLength": 5}, "n": {"type": "integer"}}, "additionalProperties": false})";
-  const grammar::TestValidator validator(*parse_json(schema));
+  grammar::TestValidator validator(*parse_json(schema));
   Walker walker;
   Rng rng(5);
   for (const std::string& format : agent::call_format_names()) {

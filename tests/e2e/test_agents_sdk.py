@@ -26,7 +26,8 @@ def calls():
 def make_agent(url, calls):
     agents.set_tracing_disabled(True)
 
-    @agents.function_tool
+    # Once a tool has answered, a model of this size calls it again as long as it may.
+    @agents.function_tool(is_enabled=lambda context, agent: not calls)
     def get_weather(city: str, unit: typing.Literal["celsius", "fahrenheit"]) -> str:
         """Get the current weather of a city.
 
@@ -60,7 +61,8 @@ def test_run_sync(make_agent, calls):
 
 def test_run_streamed(make_agent, calls):
     async def main():
-        result = agents.Runner.run_streamed(make_agent(), QUESTION, max_turns=4)
+        agent = make_agent()
+        result = agents.Runner.run_streamed(agent, QUESTION, max_turns=4)
         text, arguments, names = "", "", []
         async for event in result.stream_events():
             if event.type == "raw_response_event" and event.data.type == "response.output_text.delta":
@@ -69,6 +71,7 @@ def test_run_streamed(make_agent, calls):
                 arguments += event.data.delta
             elif event.type == "run_item_stream_event":
                 names.append(event.name)
+        await agent.model._client.close()
         return result, text, arguments, names
     result, text, arguments, names = asyncio.run(main())
     assert len(calls) == 1 and calls[0][0] == "Paris" and "Paris" in arguments
@@ -82,10 +85,24 @@ def test_tool_choice(make_agent, calls):
     assert len(calls) == 1 and result.final_output.startswith(f"In {calls[0][0]} it is raining")
 
 
+class Person(pydantic.BaseModel):
+    name: str
+    age: int
+
+
+class Report(pydantic.BaseModel):
+    city: str
+    degrees: int
+
+
+def test_output_type_beside_tools(make_agent, calls):
+    """Tools and response_format in one request: a call first, the answer in its format then."""
+    result = agents.Runner.run_sync(make_agent(output_type=Report), QUESTION, max_turns=4)
+    assert calls and {city for city, _ in calls} == {"Paris"}
+    assert result.final_output == Report(city="Paris", degrees=17)
+
+
 def test_output_type(make_agent):
-    class Person(pydantic.BaseModel):
-        name: str
-        age: int
     result = agents.Runner.run_sync(make_agent(output_type=Person, tools=[]), "Anna is 31 years old.", max_turns=1)
     assert result.final_output == Person(name="Anna", age=31)
 

