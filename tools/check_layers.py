@@ -26,11 +26,13 @@ TABLE = {
     "engine": ["model", "text", "text/chat_template", "grammar", "api"],
     "hub": ["base"],
     "net": ["base", "hub"],
+    "store": ["base"],
     "agent": ["base", "api"],
     "agent/sandbox": ["base"],
     "agent/tools": ["agent", "agent/sandbox", "net"],
     "agent/mcp": ["agent/tools"],
-    "server": ["base", "api", "agent"],
+    "agent/run": ["agent", "store"],
+    "server": ["base", "api", "agent", "agent/run"],
     "app": ["*"],
 }
 # Files below src/kernels/<level>/ see nothing but kernels/ headers: TABLE["kernels"] is empty on purpose.
@@ -45,6 +47,8 @@ WALLS = {
     r"openssl/": ["src/server/", "src/hub/", "src/net/http_call.cpp"],
     r"prometheus/": ["src/server/", "src/app/"],
     r"boost/(multiprecision|math)": ["src/agent/tools/calculator_value."],
+    r"sqlite3\.h": ["src/store/sqlite.cpp"],
+    r"valijson/": ["src/agent/run/check_arguments.cpp"],
     r"seccomp\.h": ["src/agent/sandbox/seccomp_filter.cpp"],
     r"unicode/": ["src/agent/tools/"],
     r"(immintrin|x86intrin|cpuid)\.h": ["src/kernels/", "src/base/compute_pool.cpp"],
