@@ -46,7 +46,7 @@ WALLS = {
     r"prometheus/": ["src/server/", "src/app/"],
     r"boost/(multiprecision|math)": ["src/agent/tools/calculator_value."],
     r"seccomp\.h": ["src/agent/sandbox/seccomp_filter.cpp"],
-    r"sqlite3\.h": ["src/agent/tools/sqlite_reader.cpp", "src/store/"],
+    r"sqlite3\.h": ["src/agent/tools/sql", "src/store/"],
     r"libpq-fe\.h": ["src/agent/tools/postgres_reader.cpp"],
     r"unicode/": ["src/agent/tools/"],
     r"(immintrin|x86intrin|cpuid)\.h": ["src/kernels/", "src/base/compute_pool.cpp"],

@@ -121,7 +121,7 @@ class HttpTool final : public FileTool {
     const bool binary = answer.body.find('\0') != std::string::npos;
     std::string text = binary ? fmt::format("[no text: {} bytes of binary data]", answer.body.size()) : answer.body;
     if (answer.cut) text += fmt::format("\n[cut here after {} bytes: the answer is longer]", answer.body.size());
-    if (answer.status / 100 == 2) return text.empty() ? "(an empty answer)" : text;
+    if (answer.status / 100 == 2) return text.empty() ? std::string("(an empty answer)") : text;
     const Code code = answer.status >= 500 || answer.status == 429 ? Code::kUnavailable : Code::kInvalidArgument;
     return Error{code, fmt::format("{}: HTTP {}{}{}", name(), answer.status, text.empty() ? "" : ": ", cap_text(std::move(text), 2000))};
   }
@@ -148,7 +148,7 @@ class CommandTool final : public FileTool {
     std::string text = std::move(output.out.text);
     while (text.ends_with('\n')) text.pop_back();
     if (output.out.n_left_out > 0) text += fmt::format("\n[cut here: {} more bytes]", output.out.n_left_out);
-    return text.empty() ? "(no output)" : text;
+    return text.empty() ? std::string("(no output)") : text;
   }
 
  private:

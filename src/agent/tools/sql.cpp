@@ -127,7 +127,7 @@ class SqlSchema final : public SqlTool {
       text += name == table ? ", " + item : fmt::format("{}{}({}", table.empty() ? "" : ")\n", name, item);
       table = name;
     }
-    if (text.empty()) return "(no tables)";
+    if (text.empty()) return std::string("(no tables)");
     return cap_text(text + ")" + (columns->cut ? "\n[cut here: there are more]" : ""), options.max_bytes);
   }
 };
