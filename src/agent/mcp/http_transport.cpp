@@ -3,18 +3,21 @@
 #include <mutex>
 
 #include "agent/mcp/transport.h"
-#include "agent/net/http_call.h"
+#include "net/event_reader.h"
+#include "net/http_call.h"
 
 namespace hanlin::agent::mcp {
 namespace {
 
+using net::HttpAnswer;
+
 class HttpTransport final : public Transport {
  public:
-  HttpTransport(HttpServer server, hub::Url url) : server_(std::move(server)), url_(std::move(url)), rules_(rules_for_server(url_)) {}
+  HttpTransport(HttpServer server, hub::Url url) : server_(std::move(server)), url_(std::move(url)), rules_(net::rules_for_server(url_)) {}
   ~HttpTransport() override {
     if (session().empty()) return;
     // The server may forget the session; whether it does is its affair.
-    const auto answer = http_call({.method = "DELETE", .url = url_, .headers = headers_of(Json())}, rules_, within({}, std::chrono::seconds(1)), 1000);
+    const auto answer = net::http_call({.method = "DELETE", .url = url_, .headers = headers_of(Json())}, rules_, net::within({}, std::chrono::seconds(1)), 1000);
     static_cast<void>(answer.ok());
   }
 
@@ -34,8 +37,8 @@ class HttpTransport final : public Transport {
   Status send(const Json& message, const ToolContext& context) override {
     HANLIN_TRY(health());
     const bool wants_answer = message.contains("method") && message.contains("id");
-    HttpCall call{.method = "POST", .url = url_, .headers = headers_of(message), .body = dump_json(message)};
-    EventReader events;
+    net::HttpCall call{.method = "POST", .url = url_, .headers = headers_of(message), .body = dump_json(message)};
+    net::EventReader events;
     bool is_stream = false, answered = false;
     std::string body;
     const auto take = [&](const std::string& text) {
@@ -44,7 +47,7 @@ class HttpTransport final : public Transport {
       answered |= received->is_object() && !received->contains("method") && received->contains("id") && message.contains("id") && (*received)["id"] == message["id"];
       sink_(std::move(received).value());
     };
-    HttpSinks sinks;
+    net::HttpSinks sinks;
     sinks.on_head = [&](const HttpAnswer& answer) -> Status {
       is_stream = answer.header("content-type").starts_with("text/event-stream");
       if (const std::string id = answer.header("mcp-session-id"); !id.empty()) {
@@ -64,7 +67,7 @@ class HttpTransport final : public Transport {
       body.append(bytes);
       return true;
     };
-    HANLIN_ASSIGN(const HttpAnswer answer, http_call(call, rules_, context, sinks));
+    HANLIN_ASSIGN(const HttpAnswer answer, net::http_call(call, rules_, {context.deadline, context.stop}, sinks));
     if (!is_stream && wants_answer && body.find('{') != std::string::npos) take(body);
     if (answered || (!wants_answer && answer.status / 100 == 2)) return {};
     return refusal(answer, body);
@@ -104,7 +107,7 @@ class HttpTransport final : public Transport {
 
   const HttpServer server_;
   const hub::Url url_;
-  const HttpRules rules_;
+  const net::HttpRules rules_;
   MessageSink sink_;
   mutable std::mutex mutex_;
   std::string version_, session_;
@@ -112,30 +115,6 @@ class HttpTransport final : public Transport {
 };
 
 }  // namespace
-
-void EventReader::end_line(const std::function<void(const std::string&)>& event) {
-  if (line_.empty()) {
-    if (has_data_ && !data_.empty()) event(data_);
-    data_.clear(), has_data_ = false;
-  } else if (line_.starts_with("data:")) {
-    if (has_data_) data_ += '\n';
-    data_ += std::string_view(line_).substr(line_.starts_with("data: ") ? 6 : 5);
-    has_data_ = true;
-  }
-  line_.clear();
-}
-
-Status EventReader::feed(std::string_view bytes, size_t max_bytes, const std::function<void(const std::string&)>& event) {
-  for (const char c : bytes) {
-    const bool second_half = after_cr_ && c == '\n';  // of CR LF
-    after_cr_ = c == '\r';
-    if (second_half) continue;
-    if (c == '\n' || c == '\r') end_line(event);
-    else line_ += c;
-    if (line_.size() + data_.size() > max_bytes) return Error{Code::kResourceExhausted, fmt::format("MCP: an event of more than {} bytes", max_bytes)};
-  }
-  return {};
-}
 
 Result<std::unique_ptr<Transport>> make_http_transport(HttpServer server) {
   HANLIN_ASSIGN(hub::Url url, hub::parse_url(server.url));

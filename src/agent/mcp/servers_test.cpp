@@ -5,10 +5,12 @@
 #include <cstdlib>
 
 #include "agent/mcp/client.h"
-#include "agent/net/test_server.h"
+#include "net/test_server.h"
 
 namespace hanlin::agent::mcp {
 namespace {
+
+using net::http_ok;
 
 std::shared_ptr<Client> stdio_client(std::vector<std::string> argv) {
   return std::make_shared<Client>(ClientOptions{.name = "program"}, [argv]() -> Result<std::unique_ptr<Transport>> { return make_stdio_transport({.argv = argv}); });
@@ -42,7 +44,7 @@ TEST(McpStdio, RealPythonServer) {
 }
 
 TEST(McpHttp, AnswersAsJsonAndAsEvents) {
-  TestServer server([](const std::string& request) {
+  net::TestServer server([](const std::string& request) {
     if (request.starts_with("DELETE")) return http_ok("");
     const auto parsed = parse_json(request.substr(request.find("\r\n\r\n") + 4));
     const Json message = parsed.ok() ? *parsed : Json::object();

@@ -169,6 +169,12 @@ Status check_time(const ToolContext& context, std::string_view where) {
   return {};
 }
 
+ToolContext with_limit(const ToolContext& context, std::chrono::milliseconds limit) {
+  ToolContext result = context;
+  result.deadline = std::min(context.deadline, std::chrono::steady_clock::now() + limit);
+  return result;
+}
+
 std::string cap_text(std::string text, size_t max_bytes) {
   if (text.size() <= max_bytes) return text;
   size_t end = max_bytes;

@@ -10,9 +10,9 @@
 #include <cstdlib>
 #include <filesystem>
 
-#include "agent/net/http_call.h"
 #include "agent/sandbox/spawn.h"
 #include "agent/tools/arguments.h"
+#include "net/http_call.h"
 
 namespace hanlin::agent {
 namespace {
@@ -52,7 +52,7 @@ class HttpTool final : public FileTool {
 
  protected:
   Result<std::string> call(const Json& arguments, const ToolContext& context) override {
-    HttpCall request{.method = spec_.method, .headers = spec_.headers};
+    net::HttpCall request{.method = spec_.method, .headers = spec_.headers};
     std::string address = spec_.url;
     Json body = Json::object();
     bool has_body = false;
@@ -79,7 +79,7 @@ class HttpTool final : public FileTool {
       add_header(&request, "Content-Type", "application/json");
     }
     add_header(&request, "Accept", "application/json, text/plain;q=0.9, */*;q=0.5");
-    HANLIN_ASSIGN(const HttpAnswer answer, http_call(request, spec_.rules, within(context, spec_.timeout), head().max_bytes));
+    HANLIN_ASSIGN(const net::HttpAnswer answer, net::http_call(request, spec_.rules, net::within({context.deadline, context.stop}, spec_.timeout), head().max_bytes));
     return describe(answer);
   }
 
@@ -88,7 +88,7 @@ class HttpTool final : public FileTool {
     const auto found = std::find_if(spec_.arguments.begin(), spec_.arguments.end(), [&](const HttpArgument& a) { return a.name == name; });
     return found == spec_.arguments.end() ? nullptr : &*found;
   }
-  static void add_header(HttpCall* request, const char* name, const char* value) {
+  static void add_header(net::HttpCall* request, const char* name, const char* value) {
     const auto same = [&](const auto& header) { return strcasecmp(header.first.c_str(), name) == 0; };
     if (std::none_of(request->headers.begin(), request->headers.end(), same)) request->headers.emplace_back(name, value);
   }
@@ -117,7 +117,7 @@ class HttpTool final : public FileTool {
     return {};
   }
 
-  Result<std::string> describe(const HttpAnswer& answer) const {
+  Result<std::string> describe(const net::HttpAnswer& answer) const {
     const bool binary = answer.body.find('\0') != std::string::npos;
     std::string text = binary ? fmt::format("[no text: {} bytes of binary data]", answer.body.size()) : answer.body;
     if (answer.cut) text += fmt::format("\n[cut here after {} bytes: the answer is longer]", answer.body.size());
@@ -138,7 +138,7 @@ class CommandTool final : public FileTool {
  protected:
   Result<std::string> call(const Json& arguments, const ToolContext& context) override {
     const std::string input = dump_json(arguments) + "\n";
-    const ToolContext bounded = within(context, spec_.timeout);
+    const ToolContext bounded = with_limit(context, spec_.timeout);
     const ProcessLimits limits{.deadline = bounded.deadline, .stop = bounded.stop, .max_output_bytes = head().max_bytes};
     HANLIN_ASSIGN(ProcessOutput output, spec_.sandbox ? in_sandbox(input, limits) : as_user(input, limits));
     if (output.cancelled) return Error{Code::kCancelled, name() + ": the run was cancelled"};
@@ -265,8 +265,8 @@ std::shared_ptr<RunnableTool> make_fixed_tool(FileToolHead head, Json result) { 
 
 std::shared_ptr<RunnableTool> make_manual_tool(FileToolHead head) { return std::make_shared<ManualTool>(std::move(head)); }
 
-HttpRules rules_for_named_server(const hub::Url& url, bool private_network) {
-  HttpRules rules = rules_for_server(url);
+net::HttpRules rules_for_named_server(const hub::Url& url, bool private_network) {
+  net::HttpRules rules = net::rules_for_server(url);
   unsigned char address[16];
   const bool literal = inet_pton(AF_INET, url.host.c_str(), address) == 1 || inet_pton(AF_INET6, url.host.c_str(), address) == 1;
   if (!literal && !private_network && url.host != "localhost") rules.private_hosts.clear();

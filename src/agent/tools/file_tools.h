@@ -8,10 +8,10 @@
 #include <utility>
 #include <vector>
 
-#include "agent/net/address_rules.h"
 #include "agent/runnable_tool.h"
 #include "agent/sandbox/sandbox.h"
 #include "base/json.h"
+#include "net/address_rules.h"
 
 namespace hanlin::agent {
 
@@ -40,7 +40,7 @@ struct HttpToolSpec {
   std::vector<HttpArgument> arguments;   // with a place of their own
   ArgumentPlace rest = ArgumentPlace::kQuery;  // of all others: kQuery or kBody
   std::string whole_body;                // name of the argument that is the body; empty: an object of all kBody arguments
-  HttpRules rules;
+  net::HttpRules rules;
   std::chrono::milliseconds timeout{30000};
 };
 // The answer's body is the result; a status other than 2xx is an error with the body in it.
@@ -66,7 +66,7 @@ std::shared_ptr<RunnableTool> make_manual_tool(FileToolHead head);
 
 // Which servers such a tool may reach: only the one that its file names. A private address is allowed if the file names it as such
 // ("127.0.0.1", "localhost"), or says that the name belongs to a private network.
-HttpRules rules_for_named_server(const hub::Url& url, bool private_network);
+net::HttpRules rules_for_named_server(const hub::Url& url, bool private_network);
 
 // What is not unreserved in RFC 3986 becomes %XX.
 std::string percent_encode(std::string_view text);

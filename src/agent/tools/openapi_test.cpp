@@ -2,7 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "agent/net/test_server.h"
+#include "net/test_server.h"
+
 
 namespace hanlin::agent {
 namespace {
@@ -51,7 +52,7 @@ std::shared_ptr<RunnableTool> find(const std::vector<std::shared_ptr<RunnableToo
 }
 
 TEST(OpenApi, OperationsBecomeTools) {
-  TestServer server([](const std::string&) { return http_ok(R"([{"name":"Tom"}])", "application/json"); });
+  net::TestServer server([](const std::string&) { return net::http_ok(R"([{"name":"Tom"}])", "application/json"); });
   const Json document = pet_store(server.base() + "/{version}/");
   const auto tools = openapi_tools(JsonPlace("pets.json", document), {.environment = environment});
   ASSERT_TRUE(tools.ok()) << tools.error().message;

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "agent/net/http_call.h"
 #include "agent/tools/arguments.h"
 #include "agent/tools/sql_reader.h"
 #include "agent/tools/tool_file.h"
@@ -105,7 +104,7 @@ class SqlQuery final : public SqlTool {
   Result<std::string> run(const Json& arguments, const ToolContext& context) override {
     HANLIN_ASSIGN(const Request request, read(arguments, true));
     const SqlOptions& options = databases_->options();
-    auto table = request.reader->query(request.query, {options.max_rows, options.max_bytes}, within(context, options.timeout));
+    auto table = request.reader->query(request.query, {options.max_rows, options.max_bytes}, with_limit(context, options.timeout));
     if (!table.ok()) return std::move(table).error().with_context(request.database);
     return describe(*table, options.max_bytes);
   }
@@ -118,7 +117,7 @@ class SqlSchema final : public SqlTool {
   Result<std::string> run(const Json& arguments, const ToolContext& context) override {
     HANLIN_ASSIGN(const Request request, read(arguments, false));
     const SqlOptions& options = databases_->options();
-    auto columns = request.reader->schema({kMaxSchemaColumns, options.max_bytes}, within(context, options.timeout));
+    auto columns = request.reader->schema({kMaxSchemaColumns, options.max_bytes}, with_limit(context, options.timeout));
     if (!columns.ok()) return std::move(columns).error().with_context(request.database);
     std::string text, table;
     for (const auto& row : columns->rows) {

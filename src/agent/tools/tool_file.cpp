@@ -11,10 +11,10 @@
 #include <fstream>
 #include <set>
 
-#include "agent/net/address_rules.h"
 #include "agent/tools/arguments.h"
 #include "agent/tools/file_tools.h"
 #include "agent/tools/openapi.h"
+#include "net/address_rules.h"
 
 namespace hanlin::agent {
 namespace {

@@ -7,8 +7,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "agent/net/test_server.h"
 #include "agent/tools/file_tools.h"
+#include "net/test_server.h"
 
 namespace hanlin::agent {
 namespace {
@@ -69,10 +69,10 @@ TEST_F(ToolFileTest, WithoutAWayToRunAPersonIsAsked) {
 }
 
 TEST_F(ToolFileTest, HttpPutsArgumentsWhereTheyBelong) {
-  TestServer server([](const std::string& request) {
-    if (request.starts_with("GET /missing")) return http_ok("no such city", "text/plain", "404 Not Found");
-    if (request.starts_with("GET /long")) return http_ok(std::string(100000, 'x'));
-    return http_ok("fine");
+  net::TestServer server([](const std::string& request) {
+    if (request.starts_with("GET /missing")) return net::http_ok("no such city", "text/plain", "404 Not Found");
+    if (request.starts_with("GET /long")) return net::http_ok(std::string(100000, 'x'));
+    return net::http_ok("fine");
   });
   const auto tool = [&](const std::string& http, const std::string& properties = R"("city": {"type": "string"}, "n": {"type": "integer", "default": 7}, "tags": {"type": "array"})") {
     return one(R"({"name": "f", "parameters": {"type": "object", "properties": {)" + properties + R"(}}, "http": )" + http + "}");

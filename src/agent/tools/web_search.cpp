@@ -6,11 +6,11 @@
 #include <cstdlib>
 #include <utility>
 
-#include "agent/net/http_call.h"
 #include "agent/tools/arguments.h"
 #include "agent/tools/file_tools.h"
 #include "agent/tools/search_corpus.h"
 #include "base/json.h"
+#include "net/http_call.h"
 
 namespace hanlin::agent {
 namespace {
@@ -75,12 +75,12 @@ class CorpusSearcher final : public Searcher {
 
 class HttpSearcher final : public Searcher {
  public:
-  HttpSearcher(SearchBackend backend, hub::Url url) : backend_(std::move(backend)), rules_(rules_for_server(url)) {}
+  HttpSearcher(SearchBackend backend, hub::Url url) : backend_(std::move(backend)), rules_(net::rules_for_server(url)) {}
 
   Result<std::vector<SearchHit>> search(const std::string& query, int64_t n, const ToolContext& context) const override {
-    HttpCall call;
+    net::HttpCall call;
     HANLIN_TRY(prepare(query, n, &call));
-    HANLIN_ASSIGN(const HttpAnswer answer, http_call(call, rules_, context, kMaxAnswerBytes));
+    HANLIN_ASSIGN(const net::HttpAnswer answer, net::http_call(call, rules_, {context.deadline, context.stop}, kMaxAnswerBytes));
     if (answer.cut) return Error{Code::kResourceExhausted, fmt::format("{}: the answer is larger than {} bytes", where(), kMaxAnswerBytes)};
     auto parsed = parse_json(answer.body);
     if (answer.status != 200) {
@@ -102,7 +102,7 @@ class HttpSearcher final : public Searcher {
     return std::string(value);
   }
 
-  Status prepare(const std::string& query, int64_t n, HttpCall* call) const {
+  Status prepare(const std::string& query, int64_t n, net::HttpCall* call) const {
     const std::string q = percent_encode(query);
     std::string address = backend_.url;
     while (backend_.kind != SearchKind::kJson && address.ends_with('/')) address.pop_back();
@@ -166,7 +166,7 @@ class HttpSearcher final : public Searcher {
   }
 
   const SearchBackend backend_;
-  const HttpRules rules_;
+  const net::HttpRules rules_;
 };
 
 struct WebSearchArgs {
@@ -187,7 +187,7 @@ class WebSearch final : public TypedTool<WebSearchArgs> {
   Result<std::string> call(const WebSearchArgs& args, const ToolContext& context) override {
     std::string failures;
     for (const auto& searcher : searchers_) {
-      auto hits = searcher->search(args.query, args.n, within(context, options_.timeout));
+      auto hits = searcher->search(args.query, args.n, with_limit(context, options_.timeout));
       if (hits.ok()) return cap_text(describe(args.query, *hits), options_.max_bytes);
       HANLIN_TRY(check_time(context, "web_search"));
       failures += (failures.empty() ? "" : "; ") + hits.error().message;

@@ -7,9 +7,9 @@
 #include <filesystem>
 #include <fstream>
 
-#include "agent/net/test_server.h"
 #include "agent/tools/search_corpus.h"
 #include "base/json.h"
+#include "net/test_server.h"
 
 namespace hanlin::agent {
 namespace {
@@ -96,8 +96,8 @@ TEST_F(CorpusTest, SaysWhatIsWrong) {
 
 // The replies have the fields that the services' documents show, shortened.
 TEST(WebSearch, Searxng) {
-  TestServer server([](const std::string&) {
-    return http_ok(R"({"query": "q", "number_of_results": 0, "results": [
+  net::TestServer server([](const std::string&) {
+    return net::http_ok(R"({"query": "q", "number_of_results": 0, "results": [
       {"url": "https://example.com/a", "title": "First", "content": "About &quot;it&quot;", "engine": "duckduckgo", "parsed_url": ["https", "example.com", "/a", "", "", ""],
        "template": "default.html", "engines": ["duckduckgo"], "positions": [1], "score": 1.0, "category": "general"},
       {"url": "https://example.com/b", "title": "Second", "content": null}], "answers": [], "corrections": [], "infoboxes": [], "suggestions": [], "unresponsive_engines": []})",
@@ -107,16 +107,16 @@ TEST(WebSearch, Searxng) {
   EXPECT_EQ(search(options, "two words & more"), "1. First\nhttps://example.com/a\nAbout \"it\"\n\n2. Second\nhttps://example.com/b\n");
   EXPECT_EQ(server.requests().at(0).find("GET /search?q=two%20words%20%26%20more&format=json HTTP/1.1\r\n"), 0u);
   EXPECT_EQ(search(options, "q", 1), "1. First\nhttps://example.com/a\nAbout \"it\"");
-  TestServer closed([](const std::string&) { return http_ok("<html>", "text/html", "403 Forbidden"); });
+  net::TestServer closed([](const std::string&) { return net::http_ok("<html>", "text/html", "403 Forbidden"); });
   EXPECT_EQ(search({.backends = {{.kind = SearchKind::kSearxng, .url = closed.base()}}}, "q"), "error: web_search: searxng: HTTP 403 (is json among the formats in the instance's settings?)");
 }
 
 TEST(WebSearch, Serpapi) {
   setenv("HANLIN_TEST_SERP_KEY", "k3y", 1);
-  TestServer server([](const std::string& request) {
-    if (request.find("q=nothing") != std::string::npos) return http_ok(R"({"search_metadata": {"status": "Success"}, "error": "Google hasn't returned any results for this query."})", "application/json");
-    if (request.find("q=denied") != std::string::npos) return http_ok(R"({"error": "Invalid API key. Your API key should be here: https://serpapi.com/manage-api-key"})", "application/json", "401 Unauthorized");
-    return http_ok(R"({"search_metadata": {"status": "Success"}, "organic_results": [{"position": 1, "title": "Coffee - Wikipedia", "link": "https://en.wikipedia.org/wiki/Coffee",
+  net::TestServer server([](const std::string& request) {
+    if (request.find("q=nothing") != std::string::npos) return net::http_ok(R"({"search_metadata": {"status": "Success"}, "error": "Google hasn't returned any results for this query."})", "application/json");
+    if (request.find("q=denied") != std::string::npos) return net::http_ok(R"({"error": "Invalid API key. Your API key should be here: https://serpapi.com/manage-api-key"})", "application/json", "401 Unauthorized");
+    return net::http_ok(R"({"search_metadata": {"status": "Success"}, "organic_results": [{"position": 1, "title": "Coffee - Wikipedia", "link": "https://en.wikipedia.org/wiki/Coffee",
       "displayed_link": "https://en.wikipedia.org › wiki › Coffee", "snippet": "Coffee is a beverage."}]})", "application/json");
   });
   const WebSearchOptions options{.backends = {{.kind = SearchKind::kSerpapi, .url = server.base() + "/search.json", .key_env = "HANLIN_TEST_SERP_KEY"}}};
@@ -132,10 +132,10 @@ TEST(WebSearch, Serpapi) {
 
 TEST(WebSearch, Brave) {
   setenv("HANLIN_TEST_BRAVE_KEY", "t0ken", 1);
-  TestServer server([](const std::string& request) {
-    if (request.find("q=limit") != std::string::npos) return http_ok(R"({"type": "ErrorResponse", "error": {"id": "x", "status": 429, "code": "RATE_LIMITED", "detail": "Request rate limit exceeded for plan."}})", "application/json", "429 Too Many Requests");
-    if (request.find("q=nothing") != std::string::npos) return http_ok(R"({"type": "search", "query": {"original": "nothing"}})", "application/json");
-    return http_ok(R"({"type": "search", "query": {"original": "brave", "more_results_available": true}, "web": {"type": "search", "results": [{"title": "Brave Search API",
+  net::TestServer server([](const std::string& request) {
+    if (request.find("q=limit") != std::string::npos) return net::http_ok(R"({"type": "ErrorResponse", "error": {"id": "x", "status": 429, "code": "RATE_LIMITED", "detail": "Request rate limit exceeded for plan."}})", "application/json", "429 Too Many Requests");
+    if (request.find("q=nothing") != std::string::npos) return net::http_ok(R"({"type": "search", "query": {"original": "nothing"}})", "application/json");
+    return net::http_ok(R"({"type": "search", "query": {"original": "brave", "more_results_available": true}, "web": {"type": "search", "results": [{"title": "Brave Search API",
       "url": "https://brave.com/search/api/", "description": "Power your <strong>search</strong> &amp; agents.", "extra_snippets": []}]}})", "application/json");
   });
   const WebSearchOptions options{.backends = {{.kind = SearchKind::kBrave, .url = server.base() + "/res/v1/web/search", .key_env = "HANLIN_TEST_BRAVE_KEY"}}};
@@ -147,8 +147,8 @@ TEST(WebSearch, Brave) {
 }
 
 TEST(WebSearch, AnyJsonAndTheNextBackendWhenOneFails) {
-  TestServer server([](const std::string&) { return http_ok(R"({"data": {"items": [{"name": "N", "at": {"url": "u"}, "about": "s"}, 3]}})", "application/json"); });
-  TestServer broken([](const std::string&) { return http_ok("oops", "text/plain", "500 Internal Server Error"); });
+  net::TestServer server([](const std::string&) { return net::http_ok(R"({"data": {"items": [{"name": "N", "at": {"url": "u"}, "about": "s"}, 3]}})", "application/json"); });
+  net::TestServer broken([](const std::string&) { return net::http_ok("oops", "text/plain", "500 Internal Server Error"); });
   const SearchBackend json = parse_search_backend("json=" + server.base() + "/find/{query}?n={n}#/data/items,/name,/at/url,/about").value();
   EXPECT_EQ(search({.backends = {json}}, "a/b", 4), "1. N\nu\ns\n\n2. (no title)\n\n");
   EXPECT_EQ(server.requests().at(0).find("GET /find/a%2Fb?n=4 HTTP/1.1\r\n"), 0u);

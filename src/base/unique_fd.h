@@ -5,7 +5,7 @@
 
 #include <utility>
 
-namespace hanlin::agent {
+namespace hanlin {
 
 class UniqueFd {
  public:
@@ -29,4 +29,4 @@ class UniqueFd {
   int fd_;
 };
 
-}  // namespace hanlin::agent
+}  // namespace hanlin

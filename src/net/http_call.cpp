@@ -1,4 +1,4 @@
-#include "agent/net/http_call.h"
+#include "net/http_call.h"
 
 #include <fmt/format.h>
 #include <netdb.h>
@@ -15,7 +15,7 @@
 #include <optional>
 #include <thread>
 
-namespace hanlin::agent {
+namespace hanlin::net {
 namespace {
 
 namespace asio = boost::asio;
@@ -27,14 +27,21 @@ using hub::Url;
 
 constexpr std::chrono::milliseconds kPoll{20};
 
-Status check_run(const Url& url, const ToolContext& context) {
-  if (context.stop.stop_requested()) return Error{Code::kCancelled, url.shown() + ": the run was cancelled"};
-  if (std::chrono::steady_clock::now() >= context.deadline) return Error{Code::kDeadlineExceeded, url.shown() + ": no complete answer in the time allowed"};
+using Clock = std::chrono::steady_clock;
+
+// When a step that may take `limit` must be over.
+Clock::time_point end_of(std::chrono::milliseconds limit) { return limit.count() > 0 ? Clock::now() + limit : Clock::time_point::max(); }
+
+Error too_slow(const Url& url, const char* step) { return {Code::kUnavailable, fmt::format("{}: {}: nothing came in the time a healthy server needs", url.authority(), step)}; }
+
+Status check_run(const Url& url, const CallLimits& limits) {
+  if (limits.stop.stop_requested()) return Error{Code::kCancelled, url.shown() + ": the run was cancelled"};
+  if (std::chrono::steady_clock::now() >= limits.deadline) return Error{Code::kDeadlineExceeded, url.shown() + ": no complete answer in the time allowed"};
   return {};
 }
 
 // getaddrinfo cannot be interrupted, so it runs on a thread that may outlive us.
-Result<std::vector<tcp::endpoint>> look_up(const Url& url, const ToolContext& context) {
+Result<std::vector<tcp::endpoint>> look_up(const Url& url, const CallLimits& limits, Clock::time_point end) {
   auto promise = std::make_shared<std::promise<std::pair<int, std::vector<tcp::endpoint>>>>();
   auto future = promise->get_future();
   std::thread([promise, host = url.host, port = url.port] {
@@ -53,7 +60,10 @@ Result<std::vector<tcp::endpoint>> look_up(const Url& url, const ToolContext& co
     if (list != nullptr) freeaddrinfo(list);
     promise->set_value({failure, std::move(endpoints)});
   }).detach();
-  while (future.wait_for(kPoll) != std::future_status::ready) HANLIN_TRY(check_run(url, context));
+  while (future.wait_for(kPoll) != std::future_status::ready) {
+    HANLIN_TRY(check_run(url, limits));
+    if (Clock::now() >= end) return too_slow(url, "name lookup");
+  }
   auto [failure, endpoints] = future.get();
   if (failure == 0 && !endpoints.empty()) return endpoints;
   return Error{Code::kUnavailable, fmt::format("{}: name lookup failed: {}", url.host, failure == 0 ? "no address" : gai_strerror(failure))};
@@ -62,9 +72,11 @@ Result<std::vector<tcp::endpoint>> look_up(const Url& url, const ToolContext& co
 // Runs asynchronous operations one after the other, looking at the run's deadline and stop meanwhile.
 class Driver {
  public:
-  Driver(const Url& url, const ToolContext& context) : stream_(io_), url_(url), context_(context) { stream_.expires_never(); }
+  Driver(const Url& url, const CallLimits& limits) : stream_(io_), url_(url), limits_(limits) { stream_.expires_never(); }
 
   beast::tcp_stream& stream() { return stream_; }
+  // Steps from now on must be over at `end`.
+  void set_end(Clock::time_point end) { end_ = end; }
   // Errors as http_call; `may_end` is an error of the stream that is none here.
   template <typename Start>
   Status run(const char* step, const Start& start, error_code may_end = {}) {
@@ -74,7 +86,9 @@ class Driver {
       if (io_.stopped()) io_.restart();
       io_.run_for(kPoll);
       if (result) break;
-      if (Status status = check_run(url_, context_); !status.ok()) {
+      Status status = check_run(url_, limits_);
+      if (status.ok() && Clock::now() >= end_) status = too_slow(url_, step);
+      if (!status.ok()) {
         stream_.close();  // the operation ends, and with it its use of our variables
         io_.restart();
         io_.run();
@@ -89,7 +103,8 @@ class Driver {
   asio::io_context io_;
   beast::tcp_stream stream_;
   const Url url_;
-  const ToolContext& context_;
+  const CallLimits& limits_;
+  Clock::time_point end_ = Clock::time_point::max();
 };
 
 struct Exchange {
@@ -98,6 +113,7 @@ struct Exchange {
   const std::string method;
   bool with_headers;
   const HttpSinks& sinks;
+  const CallLimits& limits;
 };
 
 http::request<http::string_body> message_of(const Exchange& x) {
@@ -127,6 +143,7 @@ bool is_redirect(const HttpAnswer& answer) {
 template <typename Stream>
 Result<HttpAnswer> exchange_on(Driver& driver, Stream& stream, const Exchange& x) {
   auto message = message_of(x);
+  driver.set_end(end_of(x.limits.first_byte));
   HANLIN_TRY(driver.run("request", [&](auto&& done) { http::async_write(stream, message, done); }));
 
   beast::flat_buffer buffer(size_t{1} << 17);
@@ -150,6 +167,7 @@ Result<HttpAnswer> exchange_on(Driver& driver, Stream& stream, const Exchange& x
   while (!parser.is_done()) {
     parser.get().body().data = block.data();
     parser.get().body().size = block.size();
+    driver.set_end(end_of(x.limits.silence));
     const Status read = driver.run("transfer", [&](auto&& done) { http::async_read_some(stream, buffer, parser, done); },
                                    error_code(http::error::need_buffer));
     const size_t n_bytes = block.size() - parser.get().body().size;
@@ -162,12 +180,14 @@ Result<HttpAnswer> exchange_on(Driver& driver, Stream& stream, const Exchange& x
   return answer;
 }
 
-Result<HttpAnswer> exchange(const Exchange& x, const HttpRules& rules, const ToolContext& context) {
+Result<HttpAnswer> exchange(const Exchange& x, const HttpRules& rules) {
   HANLIN_TRY(check_url(rules, x.url));
-  HANLIN_ASSIGN(const auto endpoints, look_up(x.url, context));
+  const Clock::time_point end = end_of(x.limits.connect);
+  HANLIN_ASSIGN(const auto endpoints, look_up(x.url, x.limits, end));
   for (const tcp::endpoint& endpoint : endpoints) HANLIN_TRY(check_address(rules, x.url, endpoint.address().to_string()));
 
-  Driver driver(x.url, context);
+  Driver driver(x.url, x.limits);
+  driver.set_end(end);
   HANLIN_TRY(driver.run("connection", [&](auto&& done) { driver.stream().async_connect(endpoints, done); }));
   if (x.url.scheme == "http") return exchange_on(driver, driver.stream(), x);
 
@@ -200,12 +220,12 @@ std::string HttpAnswer::header(const std::string& name) const {
   return found == headers.end() ? "" : found->second;
 }
 
-Result<HttpAnswer> http_call(const HttpCall& call, const HttpRules& rules, const ToolContext& context, const HttpSinks& sinks) {
+Result<HttpAnswer> http_call(const HttpCall& call, const HttpRules& rules, const CallLimits& limits, const HttpSinks& sinks) {
   HANLIN_TRY(check_headers(call));
   Url url = call.url;
   std::string method = call.method;
   for (int n_redirects = 0;; ++n_redirects) {
-    HANLIN_ASSIGN(HttpAnswer answer, exchange({call, url, method, url.same_server(call.url), sinks}, rules, context));
+    HANLIN_ASSIGN(HttpAnswer answer, exchange({call, url, method, url.same_server(call.url), sinks, limits}, rules));
     if (!is_redirect(answer)) return answer;
     HANLIN_ASSIGN(Url next, resolve_location(url, answer.header("location")));
     if (url.scheme == "https" && next.scheme == "http") {
@@ -223,7 +243,7 @@ Result<HttpAnswer> http_call(const HttpCall& call, const HttpRules& rules, const
   }
 }
 
-Result<HttpAnswer> http_call(const HttpCall& call, const HttpRules& rules, const ToolContext& context, size_t max_bytes) {
+Result<HttpAnswer> http_call(const HttpCall& call, const HttpRules& rules, const CallLimits& limits, size_t max_bytes) {
   std::string body;
   bool cut = false;
   HttpSinks sinks;
@@ -233,16 +253,16 @@ Result<HttpAnswer> http_call(const HttpCall& call, const HttpRules& rules, const
     cut = n_taken < bytes.size();
     return !cut;
   };
-  HANLIN_ASSIGN(HttpAnswer answer, http_call(call, rules, context, sinks));
+  HANLIN_ASSIGN(HttpAnswer answer, http_call(call, rules, limits, sinks));
   answer.body = std::move(body);
   answer.cut = cut;
   return answer;
 }
 
-ToolContext within(const ToolContext& context, std::chrono::milliseconds limit) {
-  ToolContext result = context;
-  result.deadline = std::min(context.deadline, std::chrono::steady_clock::now() + limit);
+CallLimits within(const CallLimits& limits, std::chrono::milliseconds limit) {
+  CallLimits result = limits;
+  result.deadline = std::min(limits.deadline, std::chrono::steady_clock::now() + limit);
   return result;
 }
 
-}  // namespace hanlin::agent
+}  // namespace hanlin::net

@@ -11,9 +11,9 @@
 #include <thread>
 #include <vector>
 
-#include "agent/sandbox/unique_fd.h"
+#include "base/unique_fd.h"
 
-namespace hanlin::agent {
+namespace hanlin::net {
 
 class TestServer {
  public:
@@ -85,4 +85,4 @@ inline std::string http_ok(const std::string& body, const std::string& type = "t
   return "HTTP/1.1 " + status + "\r\nContent-Type: " + type + "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
-}  // namespace hanlin::agent
+}  // namespace hanlin::net

@@ -1,4 +1,4 @@
-// Which servers a tool may speak to.
+// Which servers a call may go to.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 #include "base/result.h"
 #include "hub/url.h"
 
-namespace hanlin::agent {
+namespace hanlin::net {
 
 // Hosts are written "example.com", "*.example.com" (every name below it, not itself) or "*".
 struct HttpRules {
@@ -35,4 +35,4 @@ bool is_public_address(std::string_view address);
 // kInvalidArgument unless the address that the name of `url` was resolved to is public or `url` is listed as private.
 Status check_address(const HttpRules& rules, const hub::Url& url, const std::string& address);
 
-}  // namespace hanlin::agent
+}  // namespace hanlin::net

@@ -1,4 +1,4 @@
-#include "agent/net/address_rules.h"
+#include "net/address_rules.h"
 
 #include <arpa/inet.h>
 #include <fmt/format.h>
@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
-namespace hanlin::agent {
+namespace hanlin::net {
 namespace {
 
 std::string lower(std::string_view text) {
@@ -98,4 +98,4 @@ Status check_address(const HttpRules& rules, const hub::Url& url, const std::str
   return Error{Code::kInvalidArgument, fmt::format("{}: its address {} is private or reserved, which is not allowed", url.authority(), address)};
 }
 
-}  // namespace hanlin::agent
+}  // namespace hanlin::net

@@ -1,10 +1,10 @@
-#include "agent/net/http_call.h"
+#include "net/http_call.h"
 
 #include <gtest/gtest.h>
 
-#include "agent/net/test_server.h"
+#include "net/test_server.h"
 
-namespace hanlin::agent {
+namespace hanlin::net {
 namespace {
 
 hub::Url url(const std::string& text) { return hub::parse_url(text).value(); }
@@ -97,6 +97,13 @@ TEST(HttpCallTest, CapsSizeAndTime) {
   EXPECT_EQ(http_call(slow, rules_of(server), {.stop = stop.get_token()}, 10).error().code, Code::kCancelled);
 }
 
+TEST(HttpCallTest, AServerThatSaysNothingIsNotThere) {
+  TestServer server([](const std::string&) { return std::string(); });
+  const auto answer = http_call({.url = url(server.base() + "/nothing")}, rules_of(server), {.first_byte = std::chrono::milliseconds(50)}, 10);
+  ASSERT_FALSE(answer.ok());
+  EXPECT_EQ(answer.error().code, Code::kUnavailable) << "not the caller's deadline: " << answer.error().message;
+}
+
 TEST(HttpCallTest, SaysWhatIsWrong) {
   TestServer server([](const std::string&) { return std::string("nonsense\r\n\r\n"); });
   EXPECT_EQ(http_call({.url = url(server.base())}, rules_of(server), {}, 10).error().code, Code::kUnavailable);
@@ -104,4 +111,4 @@ TEST(HttpCallTest, SaysWhatIsWrong) {
 }
 
 }  // namespace
-}  // namespace hanlin::agent
+}  // namespace hanlin::net
