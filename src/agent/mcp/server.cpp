@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <istream>
 #include <ostream>
 
@@ -13,7 +14,7 @@
 namespace hanlin::agent::mcp {
 namespace {
 
-constexpr int64_t kParseError = -32700, kInvalidRequest = -32600, kMethodNotFound = -32601, kInvalidParams = -32602, kUnsupportedVersion = -32022;
+constexpr int64_t kParseError = -32700, kInvalidRequest = -32600, kMethodNotFound = -32601, kInvalidParams = -32602, kInternalError = -32603, kUnsupportedVersion = -32022;
 constexpr const char* kVersionKey = "io.modelcontextprotocol/protocolVersion";
 constexpr int kCallsAtOnce = 8;
 constexpr size_t kCallsWaiting = 1000;
@@ -206,7 +207,26 @@ Status serve_stdio(Server& server, std::istream& in, std::ostream& out) {
     const std::lock_guard lock(writing);
     out << dump_json(reply) << '\n' << std::flush;
   };
+  std::mutex counting;
+  std::condition_variable finished;
+  int n_open = 0;
   TaskPool calls(kCallsAtOnce, kCallsWaiting);
+  const auto start = [&](Json message) {
+    {
+      const std::lock_guard lock(counting);
+      ++n_open;
+    }
+    const bool posted = calls.try_post([&, message] {
+      send(server.handle(message));
+      const std::lock_guard lock(counting);
+      --n_open;
+      finished.notify_all();
+    });
+    if (posted) return;
+    send(error_reply(member(message, "id"), kInternalError, "too many calls are waiting"));
+    const std::lock_guard lock(counting);
+    --n_open;
+  };
   std::string line;
   const size_t max_bytes = server.options().max_message_bytes;
   while (out.good() && read_line(in, max_bytes, &line)) {
@@ -216,9 +236,13 @@ Status serve_stdio(Server& server, std::istream& in, std::ostream& out) {
       send(error_reply(Json(), kParseError, message.error().message));
     } else if (!Server::may_block(*message)) {
       send(server.handle(*message));
-    } else if (!calls.try_post([&server, &send, message = *message] { send(server.handle(message)); })) {
-      send(error_reply(member(*message, "id"), -32000, "too many calls are waiting"));
+    } else {
+      start(std::move(message).value());
     }
+  }
+  {
+    std::unique_lock lock(counting);
+    finished.wait_for(lock, server.options().grace, [&] { return n_open == 0; });
   }
   server.cancel_all();
   calls.stop();

@@ -19,6 +19,7 @@ struct ServerOptions {
   std::string version = "0.1";      // of this program, as clients are told
   std::string instructions = {};    // what a client may tell its model about these tools; empty: nothing
   std::chrono::milliseconds call_timeout{300000};
+  std::chrono::milliseconds grace{10000};  // how long calls may go on after the client has closed its side
   size_t page_size = 100;           // tools in one answer to tools/list
   size_t max_message_bytes = 16 << 20;
   // Whether a call's arguments follow the tool's schema; its message is written for the model. Empty: the tools look themselves.
@@ -65,8 +66,8 @@ class Server {
   bool closing_ = false;
 };
 
-// Serves one client line by line until `in` ends: calls of tools run beside each other, everything else is answered at once. Then running
-// calls are stopped and waited for. What is no JSON is answered with an error; a line that is too long ends the conversation
+// Serves one client line by line until `in` ends: calls of tools run beside each other, everything else is answered at once. Then calls
+// have the grace of the options to finish, and are stopped. What is no JSON is answered with an error; a line that is too long ends the conversation
 // (kResourceExhausted). Nothing else may write to `out`.
 Status serve_stdio(Server& server, std::istream& in, std::ostream& out);
 
