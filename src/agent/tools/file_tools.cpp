@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
 
 #include "agent/sandbox/spawn.h"
@@ -123,7 +122,7 @@ class HttpTool final : public FileTool {
     if (answer.cut) text += fmt::format("\n[cut here after {} bytes: the answer is longer]", answer.body.size());
     if (answer.status / 100 == 2) return text.empty() ? std::string("(an empty answer)") : text;
     const Code code = answer.status >= 500 || answer.status == 429 ? Code::kUnavailable : Code::kInvalidArgument;
-    return Error{code, fmt::format("{}: HTTP {}{}{}", name(), answer.status, text.empty() ? "" : ": ", cap_text(std::move(text), 2000))};
+    return Error{code, fmt::format("{}: HTTP {}{}{}", name(), answer.status, text.empty() ? "" : ": ", cap_text(text, 2000))};
   }
 
   const HttpToolSpec spec_;
@@ -173,16 +172,13 @@ class CommandTool final : public FileTool {
   const CommandToolSpec spec_;
 };
 
-// Where PATH has the program.
+// Where the folders that the sandbox shows have the program.
 Result<std::string> absolute_program(const std::string& program) {
-  const char* const path = std::getenv("PATH");
-  for (std::string_view rest = path != nullptr ? path : "/usr/bin:/bin"; !rest.empty();) {
-    const size_t end = std::min(rest.find(':'), rest.size());
-    const std::string candidate = std::string(rest.substr(0, end)) + "/" + program;
-    if (candidate.starts_with('/') && access(candidate.c_str(), X_OK) == 0) return candidate;
-    rest.remove_prefix(std::min(end + 1, rest.size()));
+  for (const char* folder : {"/usr/local/bin", "/usr/bin", "/bin"}) {
+    const std::string candidate = fmt::format("{}/{}", folder, program);
+    if (access(candidate.c_str(), X_OK) == 0) return candidate;
   }
-  return Error{Code::kNotFound, fmt::format("command {}: there is no such program in PATH", program)};
+  return Error{Code::kNotFound, fmt::format("command {}: there is no such program in /usr/local/bin, /usr/bin or /bin, which the sandbox shows", program)};
 }
 
 // ---- result -------------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ struct CommandToolSpec {
   SandboxKind sandbox_kind = SandboxKind::kNative;
   SandboxLimits sandbox_limits = {};
 };
-// kNotFound: in the sandbox, a program that PATH does not have.
+// kNotFound: in the sandbox, a program that it does not show.
 Result<std::shared_ptr<RunnableTool>> make_command_tool(FileToolHead head, CommandToolSpec spec);
 
 // A fixed result. In its texts "{argument}" is replaced by the argument; a text that is nothing else becomes its JSON value.

@@ -155,6 +155,7 @@ class PostgresReader final : public SqlReader {
     if (hint != nullptr) message += fmt::format(" ({})", hint);
     const std::string_view code = state != nullptr ? state : "";
     if (code == "57014") return Error{Code::kDeadlineExceeded, "took longer than it may; ask for less: " + message};  // query_canceled
+    if (code == "08P01") return Error{Code::kInvalidArgument, message};  // protocol_violation: parameters such as $1
     return Error{code.starts_with("08") || code.starts_with("57") || code.starts_with("53") ? Code::kUnavailable : Code::kInvalidArgument, message};
   }
   // The server stops working for us; closing the connection alone would not make it.

@@ -30,6 +30,14 @@ void append(std::string* text, UChar32 c) {
   text->append(bytes, static_cast<size_t>(n));
 }
 
+// English plurals as their singular, roughly and always the same way: Harman, "How effective is suffixing?" (1991).
+void drop_plural(std::string* word) {
+  const auto ends = [&](std::string_view end) { return word->size() > end.size() + 1 && word->ends_with(end); };
+  if (ends("ies") && !ends("eies") && !ends("aies")) word->replace(word->size() - 3, 3, "y");
+  else if (ends("es") && !ends("aes") && !ends("ees") && !ends("oes")) word->pop_back();
+  else if (ends("s") && !ends("us") && !ends("ss")) word->pop_back();
+}
+
 struct Term {
   std::string text;
   size_t at;  // where it begins
@@ -40,7 +48,9 @@ std::vector<Term> terms_of(std::string_view text) {
   Term word{"", 0}, before{"", 0};  // before: the ideograph just passed
   bool paired = false;              // it is part of a pair already
   const auto end_word = [&] {
-    if (!word.text.empty()) terms.push_back(word);
+    if (word.text.empty()) return;
+    drop_plural(&word.text);
+    terms.push_back(word);
     word.text.clear();
   };
   const auto end_run = [&] {

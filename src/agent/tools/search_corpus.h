@@ -50,7 +50,7 @@ class SearchCorpus {
   double mean_terms_ = 0;
 };
 
-// Lower-cased words of letters and digits; of Chinese characters every pair of neighbours, and a single one where it stands alone.
+// Lower-cased words of letters and digits, English plurals as singulars; of Chinese characters every pair of neighbours, and a single one where it stands alone.
 std::vector<std::string> search_terms(std::string_view text);
 // The part of `text` of at most `max_bytes` bytes with the most of `terms`, with "…" where something is left out; white space in it
 // is single spaces.

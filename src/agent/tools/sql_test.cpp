@@ -84,7 +84,7 @@ TEST_F(SqliteTest, ChangesNothing) {
   EXPECT_FALSE(fs::exists(other));
   EXPECT_EQ(tools.query("SELECT count(*) AS n, max(people) AS m FROM city").value(), "n | m\n3 | 21893095\n(1 row)");
   EXPECT_EQ(tools.error("SELECT nme FROM city"), "cities: no such column: nme");
-  EXPECT_EQ(tools.error("DELETE FROM city"), "cities: only statements that read are allowed: SELECT, WITH, VALUES (not authorized)");
+  EXPECT_EQ(tools.error("DELETE FROM city"), "cities: only statements that read are allowed: SELECT, WITH, VALUES");
 }
 
 TEST_F(SqliteTest, KeepsItsBounds) {
@@ -194,7 +194,7 @@ TEST_F(PostgresTest, ChangesNothing) {
 TEST_F(PostgresTest, KeepsItsBounds) {
   SqlOptions few = options();
   few.max_rows = 3;
-  EXPECT_EQ(Tools(few).query("SELECT * FROM generate_series(1, 100000000) AS i").value(),
+  EXPECT_EQ(Tools(few).query("SELECT generate_series(1, 100000000) AS i").value(),
             "i\n1\n2\n3\n[cut here after 3 rows: there are more; ask for fewer columns, add conditions or count]");
   const Tools tools(options());
   EXPECT_EQ(tools.query("SELECT pg_sleep(1000)", {.deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(300)}).error().code, Code::kDeadlineExceeded);

@@ -23,19 +23,24 @@ struct FinishStatement {
 using Database = std::unique_ptr<sqlite3, CloseDatabase>;
 using Statement = std::unique_ptr<sqlite3_stmt, FinishStatement>;
 
-// SQLite asks about everything that a statement does while it is compiled.
-int allow_reading(void*, int action, const char*, const char* name, const char*, const char*) {
+bool only_reads(int action, const char* name) {
   switch (action) {
     case SQLITE_SELECT:
     case SQLITE_READ:
-    case SQLITE_RECURSIVE: return SQLITE_OK;
+    case SQLITE_RECURSIVE: return true;
     case SQLITE_FUNCTION:
       for (const char* bad : {"load_extension", "fts3_tokenizer", "readfile", "writefile", "edit"}) {
-        if (name != nullptr && strcasecmp(name, bad) == 0) return SQLITE_DENY;
+        if (name != nullptr && strcasecmp(name, bad) == 0) return false;
       }
-      return SQLITE_OK;
-    default: return SQLITE_DENY;
+      return true;
+    default: return false;
   }
+}
+// SQLite asks about everything that a statement does while it is compiled. `denied` is a bool: was anything refused?
+int allow_reading(void* denied, int action, const char*, const char* name, const char*, const char*) {
+  if (only_reads(action, name)) return SQLITE_OK;
+  *static_cast<bool*>(denied) = true;
+  return SQLITE_DENY;
 }
 
 int is_over(void* context) { return check_time(*static_cast<const ToolContext*>(context), "").ok() ? 0 : 1; }
@@ -65,7 +70,6 @@ class SqliteReader final : public SqlReader {
   static Error failure(sqlite3* database, const ToolContext& context) {
     if (const Status time = check_time(context, "SQLite"); !time.ok()) return time.error();
     const int code = sqlite3_errcode(database) & 0xff;
-    if (code == SQLITE_AUTH) return {Code::kInvalidArgument, fmt::format("only statements that read are allowed: SELECT, WITH, VALUES ({})", sqlite3_errmsg(database))};
     const bool theirs = code == SQLITE_ERROR || code == SQLITE_TOOBIG || code == SQLITE_MISMATCH || code == SQLITE_RANGE || code == SQLITE_READONLY;
     return {theirs ? Code::kInvalidArgument : code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? Code::kCorrupt : Code::kUnavailable, sqlite3_errmsg(database)};
   }
@@ -92,8 +96,11 @@ class SqliteReader final : public SqlReader {
 
   Result<SqlTable> run(const std::string& text, bool checked, const SqlBounds& bounds, const ToolContext& context) const {
     HANLIN_ASSIGN(const Database database, open(context));
-    if (checked) sqlite3_set_authorizer(database.get(), allow_reading, nullptr);
-    HANLIN_ASSIGN(const Statement statement, prepare(database.get(), text, context));
+    bool denied = false;
+    if (checked) sqlite3_set_authorizer(database.get(), allow_reading, &denied);
+    auto prepared = prepare(database.get(), text, context);
+    if (denied) return Error{Code::kInvalidArgument, "only statements that read are allowed: SELECT, WITH, VALUES"};
+    HANLIN_ASSIGN(const Statement statement, std::move(prepared));
     SqlTable table;
     for (int i = 0; i < sqlite3_column_count(statement.get()); ++i) {
       const char* const name = sqlite3_column_name(statement.get(), i);
@@ -124,7 +131,7 @@ class SqliteReader final : public SqlReader {
     while (*rest != '\0') {
       sqlite3_stmt* prepared = nullptr;
       if (sqlite3_prepare_v2(database, rest, -1, &prepared, &rest) != SQLITE_OK) {
-        if (first) break;  // whatever it is, it is a second statement
+        if (first) return Error{Code::kInvalidArgument, "expected one statement, got several"};  // whatever the second one is
         return failure(database, context);
       }
       Statement statement(prepared);
@@ -132,7 +139,6 @@ class SqliteReader final : public SqlReader {
       if (first) return Error{Code::kInvalidArgument, "expected one statement, got several"};
       first = std::move(statement);
     }
-    if (first && *rest != '\0') return Error{Code::kInvalidArgument, "expected one statement, got several"};
     if (!first) return Error{Code::kInvalidArgument, "expected a statement, got none"};
     if (sqlite3_stmt_readonly(first.get()) == 0 || sqlite3_column_count(first.get()) == 0) return Error{Code::kInvalidArgument, "only statements that read are allowed: SELECT, WITH, VALUES"};
     if (sqlite3_bind_parameter_count(first.get()) > 0) return Error{Code::kInvalidArgument, "expected values in the statement, got parameters such as ?"};

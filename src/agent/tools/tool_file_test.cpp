@@ -124,7 +124,7 @@ TEST_F(ToolFileTest, CommandsInTheSandboxSeeTheirFolderOnly) {
   write("import json, sys\nprint(json.load(sys.stdin)['x'] * 2)\ntry: open('/etc/passwd'); print('out')\nexcept OSError: print('in')\n", "twice.py");
   const auto tool = one(R"({"name": "f", "parameters": {"type": "object", "properties": {"x": {"type": "integer"}}}, "command": {"argv": ["python3", "twice.py"], "sandbox": true}})");
   EXPECT_EQ(tool->run({{"x", 21}}, {}).value(), "42\nin");
-  EXPECT_EQ(error(R"({"name": "f", "command": {"argv": ["no-such-program"], "sandbox": true}})"), "/command: command no-such-program: there is no such program in PATH");
+  EXPECT_EQ(error(R"({"name": "f", "command": {"argv": ["no-such-program"], "sandbox": true}})"), "/command: command no-such-program: there is no such program in /usr/local/bin, /usr/bin or /bin, which the sandbox shows");
 }
 
 TEST_F(ToolFileTest, MistakesNameTheirPlace) {

@@ -40,6 +40,7 @@ class CorpusTest : public ::testing::Test {
 
 TEST(SearchTerms, WordsAndPairsOfCharacters) {
   EXPECT_EQ(search_terms("The Cat's 3rd café, Straße!"), (std::vector<std::string>{"the", "cat", "s", "3rd", "café", "straße"}));
+  EXPECT_EQ(search_terms("cats cities classes glass bus is s"), (std::vector<std::string>{"cat", "city", "classe", "glass", "bus", "is", "s"}));
   EXPECT_EQ(search_terms("北京天气 ok 雨"), (std::vector<std::string>{"北京", "京天", "天气", "ok", "雨"}));
   EXPECT_EQ(search_terms("a\xff\xfe" "b"), (std::vector<std::string>{"a", "b"}));
   EXPECT_TRUE(search_terms(" ,。!").empty());
