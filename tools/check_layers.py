@@ -47,9 +47,10 @@ WALLS = {
     r"openssl/": ["src/server/", "src/hub/", "src/net/http_call.cpp"],
     r"prometheus/": ["src/server/", "src/app/"],
     r"boost/(multiprecision|math)": ["src/agent/tools/calculator_value."],
-    r"sqlite3\.h": ["src/store/sqlite.cpp"],
     r"valijson/": ["src/agent/run/check_arguments.cpp"],
     r"seccomp\.h": ["src/agent/sandbox/seccomp_filter.cpp"],
+    r"sqlite3\.h": ["src/agent/tools/sql", "src/store/"],
+    r"libpq-fe\.h": ["src/agent/tools/postgres_reader.cpp"],
     r"unicode/": ["src/agent/tools/"],
     r"(immintrin|x86intrin|cpuid)\.h": ["src/kernels/", "src/base/compute_pool.cpp"],
 }

@@ -10,6 +10,7 @@ std::vector<Command> all_commands() {
            chat_command,
            generate_command,
            agent_command,
+           mcp_command,
            embed_command,
            rerank_command,
            pull_command,
