@@ -31,7 +31,7 @@ TABLE = {
     "agent/sandbox": ["base"],
     "agent/tools": ["agent", "agent/sandbox", "net"],
     "agent/mcp": ["agent/tools"],
-    "agent/run": ["agent", "store"],
+    "agent/run": ["agent", "agent/memory", "store"],
     "server": ["base", "api", "agent", "agent/run"],
     "app": ["*"],
 }

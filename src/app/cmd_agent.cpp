@@ -14,6 +14,7 @@
 #include "app/agents.h"
 #include "app/commands.h"
 #include "app/generation.h"
+#include "app/tool_settings.h"
 #include "app/wire.h"
 #include "base/json.h"
 
@@ -170,37 +171,63 @@ Status show_stored(const Options& options, const Config& config) {
   return {};
 }
 
+// The model, and an embedder where the memory needs one.
+Result<RunningModels> start_agent_models(const Options& options, const LoadedConfig& loaded) {
+  if (options.request.memory.kind != "retrieval") return start_one(loaded.values, kDefaultModels[0]);
+  HANLIN_ASSIGN(const std::vector<ModelChoice> choices, choose_models(loaded.values, kDefaultModels));
+  return start_models(loaded.values, choices);
+}
+
+Status print_tools(const Config& config) {
+  HANLIN_ASSIGN(const agent::ToolBox box, open_tools(config.tool_settings));
+  for (const auto& tool : box.tools()) fmt::print("{:<20} {:<5}  {}\n", tool->tool().name, agent::permission_name(tool->permission()), tool->tool().description);
+  return {};
+}
+
+// One task after the other, each knowing those before it, until the input ends.
+Status converse(Options& options, agent::RunService& service) {
+  fmt::print(stderr, "A task a line; an empty line or Ctrl-D ends.\n");
+  std::string line;
+  while (fmt::print(stderr, "> "), std::getline(std::cin, line) && line.find_first_not_of(" \t\r") != std::string::npos) {
+    options.request.task = line;
+    HANLIN_ASSIGN(const std::string id, service.start(options.request));
+    HANLIN_ASSIGN(const agent::RunView view, Terminal(options, service).follow(id, 0));
+    if (const Status status = finish(options, view); !status.ok()) fmt::print(stderr, "{}\n", status.error().message);
+    else options.request.previous = id;
+  }
+  return {};
+}
+
 Status agent_run(Options& options, LoadedConfig& loaded) {
   if (options.list || !options.replay.empty()) return show_stored(options, loaded.values);
+  if (options.list_tools) return print_tools(loaded.values);
   agent::RunRequest& request = options.request;
   request.mode = options.react ? agent::RunMode::kReact : agent::RunMode::kFunctions;
   if (options.seed >= 0) request.seed = static_cast<uint64_t>(options.seed);
   if (!options.use_tools.empty()) request.tools = options.use_tools;
-  if (options.list_tools) {
-    HANLIN_ASSIGN(const agent::ToolBox box, open_tools(loaded.values.tool_settings));
-    for (const auto& tool : box.tools()) fmt::print("{:<20} {:<5}  {}\n", tool->tool().name, agent::permission_name(tool->permission()), tool->tool().description);
-    return {};
+  const bool conversation = options.task.empty() && options.resume.empty() && is_terminal(0);
+  if (!options.task.empty()) request.task = options.task[0];
+  else if (options.resume.empty() && !conversation) {
+    HANLIN_ASSIGN(request.task, read_stdin());
   }
-  if (options.resume.empty()) {
-    if (!options.task.empty()) request.task = options.task[0];
-    else if (!is_terminal(0)) {
-      HANLIN_ASSIGN(request.task, read_stdin());
-    }
-    if (request.task.find_first_not_of(" \t\r\n") == std::string::npos) return Error{Code::kInvalidArgument, "agent: expected a task, as an argument or on standard input"};
+  if (options.resume.empty() && !conversation && request.task.find_first_not_of(" \t\r\n") == std::string::npos) {
+    return Error{Code::kInvalidArgument, "agent: expected a task, as an argument or on standard input"};
   }
-  HANLIN_ASSIGN(RunningModels running, start_one(loaded.values, kDefaultModels[0]));
+  HANLIN_ASSIGN(RunningModels running, start_agent_models(options, loaded));
   if (running.set->first_generator() == nullptr) return Error{Code::kInvalidArgument, fmt::format("'{}' embeds texts; it does not generate", running.set->models[0].name)};
   HANLIN_ASSIGN(const Agents agents, start_agents(loaded.values, running.set));
+  agent::RunService& service = *agents.service;
+  if (conversation) return converse(options, service);
   std::string id = options.resume;
   int64_t after_seq = 0;
   if (id.empty()) {
-    HANLIN_ASSIGN(id, agents.service->start(request));
+    HANLIN_ASSIGN(id, service.start(request));
   } else {
-    HANLIN_ASSIGN(const auto before, agents.service->events(id, 0, INT64_MAX));
+    HANLIN_ASSIGN(const auto before, service.events(id, 0, INT64_MAX));
     after_seq = before.empty() ? 0 : before.back().seq;
-    HANLIN_TRY(agents.service->resume(id));
+    HANLIN_TRY(service.resume(id));
   }
-  HANLIN_ASSIGN(const agent::RunView view, Terminal(options, *agents.service).follow(id, after_seq));
+  HANLIN_ASSIGN(const agent::RunView view, Terminal(options, service).follow(id, after_seq));
   return finish(options, view);
 }
 
@@ -226,9 +253,11 @@ Command agent_command() {
   command.options.add("quiet", &options->quiet, "Print only the answer");
   command.options.add("list", &options->list, "List the runs that are kept");
   command.options.add("list_tools", &options->list_tools, "List the tools and who decides about their calls");
+  command.options.add("previous", &options->request.previous, "Go on with the conversation of this run");
+  options->request.memory.fields(command.options, "memory");
   command.options.add("replay", &options->replay, "Show this run again, step by step");
   command.options.add("resume", &options->resume, "Go on with this run, which was interrupted");
-  command.positionals.push_back({"task", "What is to be done; standard input if left out", &options->task, 0, 1});
+  command.positionals.push_back({"task", "What is to be done; left out: standard input, or at a terminal one task after the other", &options->task, 0, 1});
   command.config_flags = true;
   command.run = [options](LoadedConfig& loaded) { return agent_run(*options, loaded); };
   return command;

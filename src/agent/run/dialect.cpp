@@ -29,6 +29,8 @@ std::string tools_json(const ToolSet& tools) {
   return dump_json(list);
 }
 
+std::string with_note(const std::string& system, const std::string& note) { return system + (system.empty() || note.empty() ? "" : "\n\n") + note; }
+
 class FunctionInput final : public TurnInput {
  public:
   explicit FunctionInput(const TurnPlan& plan) : reader_(plan) {}
@@ -145,7 +147,7 @@ Step function_step(const RunRequest& run, const RunProgress& progress, const Ste
   step.request = base_request(run);
   api::ChatPrompt prompt;
   const bool has_tools = context.tools && !context.tools->empty();
-  const std::string system = run.system.empty() && has_tools ? words.function_system : run.system;
+  const std::string system = with_note(run.system.empty() && has_tools ? words.function_system : run.system, progress.note);
   if (!system.empty()) prompt.messages.push_back({.role = "system", .content = system});
   prompt.messages.insert(prompt.messages.end(), progress.messages.begin(), progress.messages.end());
   if (final_step) prompt.messages.push_back({.role = "user", .content = words.answer_now});
@@ -167,7 +169,7 @@ Step react_step(const RunRequest& run, const RunProgress& progress, const StepCo
   Step step;
   step.request = base_request(run);
   api::ChatPrompt prompt;
-  prompt.messages.push_back({.role = "system", .content = react_prompt(run, words, tools)});
+  prompt.messages.push_back({.role = "system", .content = with_note(react_prompt(run, words, tools), progress.note)});
   for (const api::Message& message : progress.messages) {
     if (message.role == "tool") prompt.messages.push_back({.role = "user", .content = words.observation + " " + message.content});
     else prompt.messages.push_back({.role = message.role, .content = message.content});
