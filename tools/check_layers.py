@@ -26,6 +26,7 @@ TABLE = {
     "engine": ["model", "text", "text/chat_template", "grammar", "api"],
     "hub": ["base"],
     "net": ["base", "hub"],
+    "remote": ["base", "api", "net"],
     "agent": ["base", "api"],
     "agent/sandbox": ["base"],
     "agent/tools": ["agent", "agent/sandbox", "net"],
