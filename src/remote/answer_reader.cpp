@@ -162,16 +162,16 @@ void AnswerReader::read_calls(const Json& list, Choice& choice, api::TokenEvent*
     std::string arguments = function ? text_at(*function, "arguments") : "";
     if (const Json* object = function ? member(*function, "arguments") : nullptr; object && object->is_object()) arguments = dump_json(*object);
     api::ToolCallDelta delta;
-    delta.index = static_cast<int>(std::distance(call, choice.calls.rend())) - 1;
-    if (!call->begun) {
+    if (call->index < 0) {
       call->waiting += arguments;
       if (name.empty()) continue;
-      call->begun = true;
-      if (call->id.empty()) call->id = fmt::format("call_{}", delta.index);
+      call->index = choice.n_begun++;
+      if (call->id.empty()) call->id = fmt::format("call_{}", call->index);
       delta.id = call->id;
       delta.name = name;
       arguments = std::exchange(call->waiting, {});
     }
+    delta.index = call->index;
     delta.arguments = std::move(arguments);
     if (!delta.name.empty() || !delta.arguments.empty()) event->calls.push_back(std::move(delta));
   }

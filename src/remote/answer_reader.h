@@ -26,10 +26,11 @@ class AnswerReader {
   struct Call {
     std::string id, waiting = {};  // arguments that came before the name
     int index_there = 0;
-    bool begun = false;
+    int index = -1;  // here, once it has begun
   };
   struct Choice {
     std::vector<Call> calls = {};
+    int n_begun = 0;
     bool finished = false;
   };
   Status read_choice(const Json& choice, std::vector<api::TokenEvent>* events);

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <deque>
-#include <random>
 
 #include "base/json.h"
 #include "server/sse.h"
@@ -13,34 +12,58 @@ namespace {
 
 using agent::Delta;
 
-// "call_" and 24 letters and digits.
-std::string make_call_id() {
-  static constexpr char kLetters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-  thread_local std::mt19937_64 random{(static_cast<uint64_t>(std::random_device{}()) << 32) ^ std::random_device{}()};
-  std::string id = "call_";
-  for (int i = 0; i < 24; ++i) id.push_back(kLetters[random() % 62]);
-  return id;
-}
+// A piece of an answer; a call that begins has an id.
+struct Piece : Delta {
+  std::string id = {};
+};
 
-// One choice's text on its way to deltas.
+// One choice's events on their way to pieces.
 class ChoiceReader {
  public:
-  explicit ChoiceReader(const ChatAnswerPlan& plan) : parser_(plan.format, plan.tools, plan.parsing), prefix_(plan.prefix) {}
+  explicit ChoiceReader(const ChatAnswerPlan& plan)
+      : native_(plan.native), max_calls_(plan.reading.tools ? plan.reading.parsing.max_calls : 0),
+        parser_(plan.reading.format, plan.reading.tools, plan.reading.parsing), prefix_(plan.reading.prefix) {}
 
-  std::vector<Delta> read(const api::TokenEvent& event) {
-    std::vector<Delta> deltas;
-    if (!prefix_.empty()) parser_.feed(std::exchange(prefix_, {}), &deltas);
-    parser_.feed(event.text, &deltas);
-    if (event.finish) parser_.finish(*event.finish != api::FinishReason::kStop, &deltas);
-    return deltas;
-  }
+  std::vector<Piece> read(const api::TokenEvent& event) { return native_ ? read_native(event) : read_text(event); }
   // As the field is called in answers.
   std::string finish_reason(api::FinishReason reason, bool legacy) const {
-    if (reason != api::FinishReason::kStop || parser_.n_calls() == 0) return finish_reason_name(reason);
+    const int n_calls = native_ ? n_native_calls_ : parser_.n_calls();
+    if (reason != api::FinishReason::kStop || n_calls == 0) return finish_reason_name(reason);
     return legacy ? "function_call" : "tool_calls";
   }
 
  private:
+  std::vector<Piece> read_text(const api::TokenEvent& event) {
+    std::vector<Delta> deltas;
+    if (!prefix_.empty()) parser_.feed(std::exchange(prefix_, {}), &deltas);
+    parser_.feed(event.text, &deltas);
+    if (event.finish) parser_.finish(*event.finish != api::FinishReason::kStop, &deltas);
+    std::vector<Piece> pieces;
+    for (Delta& delta : deltas) {
+      const bool begins = delta.kind == Delta::Kind::kCallBegin;
+      pieces.push_back({std::move(delta), begins ? agent::make_call_id() : ""});
+    }
+    return pieces;
+  }
+  std::vector<Piece> read_native(const api::TokenEvent& event) {
+    std::vector<Piece> pieces;
+    if (!event.reasoning.empty()) pieces.push_back({{Delta::Kind::kReasoning, event.reasoning}});
+    if (!event.text.empty()) pieces.push_back({{Delta::Kind::kContent, event.text}});
+    for (const api::ToolCallDelta& call : event.calls) {
+      if (call.index >= max_calls_) continue;
+      if (call.index >= n_native_calls_) {
+        n_native_calls_ = call.index + 1;
+        pieces.push_back({{Delta::Kind::kCallBegin, call.name, call.index}, call.id});
+      }
+      if (!call.arguments.empty()) pieces.push_back({{Delta::Kind::kArguments, call.arguments, call.index}});
+    }
+    for (int i = 0; event.finish == api::FinishReason::kStop && i < n_native_calls_; ++i) pieces.push_back({{Delta::Kind::kCallEnd, {}, i}});
+    return pieces;
+  }
+
+  const bool native_;
+  const int max_calls_;
+  int n_native_calls_ = 0;
   agent::CallParser parser_;
   std::string prefix_;
 };
@@ -55,19 +78,19 @@ class ChatStream final : public GenerationAnswer {
   void on_event(SourcedEvent&& sourced, std::string* frames) override {
     api::TokenEvent& event = sourced.event;
     Choice& choice = choices_.at(static_cast<size_t>(event.choice_idx));
-    const std::vector<Delta> deltas = choice.reader.read(event);
+    const std::vector<Piece> deltas = choice.reader.read(event);
     for (api::TokenLogprob& token : event.tokens) choice.tokens.push_back(std::move(token));
     // The first chunk tells whether text comes; where calls are possible it waits until that is known.
-    if (!choice.started && (!plan_.tools || !deltas.empty() || event.finish)) {
+    if (!choice.started && (!plan_.reading.tools || !deltas.empty() || event.finish)) {
       choice.started = true;
       const bool call = !deltas.empty() && deltas[0].kind == Delta::Kind::kCallBegin;
       add_chunk(event.choice_idx, call ? R"({"role":"assistant","content":null})" : R"({"role":"assistant","content":""})", "null", "null", frames);
     }
-    for (const Delta& delta : deltas) {
+    for (const Piece& delta : deltas) {
       if (const std::string json = delta_json(delta); !json.empty()) add_chunk(event.choice_idx, json, take_logprobs(choice), "null", frames);
     }
     // Log-probabilities whose text is held back go with the next chunk, or alone.
-    if (!choice.tokens.empty() && (!plan_.tools || event.finish)) add_chunk(event.choice_idx, R"({"content":""})", take_logprobs(choice), "null", frames);
+    if (!choice.tokens.empty() && (!plan_.reading.tools || event.finish)) add_chunk(event.choice_idx, R"({"content":""})", take_logprobs(choice), "null", frames);
     if (event.finish) {
       add_chunk(event.choice_idx, "{}", "null", json_quoted(choice.reader.finish_reason(*event.finish, plan_.legacy_calls)), frames);
     }
@@ -92,15 +115,15 @@ class ChatStream final : public GenerationAnswer {
     return choice.tokens.empty() ? "null" : dump_json(chat_logprobs(std::exchange(choice.tokens, {})));
   }
 
-  std::string delta_json(const Delta& delta) const {
+  std::string delta_json(const Piece& delta) const {
     const std::string text = json_quoted(delta.text);
     switch (delta.kind) {
       case Delta::Kind::kContent: return R"({"content":)" + text + "}";
       case Delta::Kind::kReasoning: return R"({"reasoning_content":)" + text + "}";
       case Delta::Kind::kCallBegin:
         if (plan_.legacy_calls) return fmt::format(R"({{"function_call":{{"name":{},"arguments":""}}}})", text);
-        return fmt::format(R"({{"tool_calls":[{{"index":{},"id":"{}","type":"function","function":{{"name":{},"arguments":""}}}}]}})",
-                           delta.call_idx, make_call_id(), text);
+        return fmt::format(R"({{"tool_calls":[{{"index":{},"id":{},"type":"function","function":{{"name":{},"arguments":""}}}}]}})",
+                           delta.call_idx, json_quoted(delta.id), text);
       case Delta::Kind::kArguments:
         if (plan_.legacy_calls) return fmt::format(R"({{"function_call":{{"arguments":{}}}}})", text);
         return fmt::format(R"({{"tool_calls":[{{"index":{},"function":{{"arguments":{}}}}}]}})", delta.call_idx, text);
@@ -129,7 +152,7 @@ class ChatWhole final : public GenerationAnswer {
   void on_event(SourcedEvent&& sourced, std::string*) override {
     api::TokenEvent& event = sourced.event;
     Choice& choice = choices_.at(static_cast<size_t>(event.choice_idx));
-    for (const Delta& delta : choice.reader.read(event)) choice.add(delta);
+    for (const Piece& delta : choice.reader.read(event)) choice.add(delta);
     for (api::TokenLogprob& token : event.tokens) choice.tokens.push_back(std::move(token));
     if (event.finish) choice.finish = *event.finish;
     if (event.last) usage_ = event.usage;
@@ -153,7 +176,7 @@ class ChatWhole final : public GenerationAnswer {
 
  private:
   struct Call {
-    std::string name, arguments = {};
+    std::string id, name, arguments = {};
     bool complete = false;
   };
   struct Choice {
@@ -164,12 +187,12 @@ class ChatWhole final : public GenerationAnswer {
     std::vector<api::TokenLogprob> tokens = {};
     api::FinishReason finish = api::FinishReason::kStop;
 
-    void add(const Delta& delta) {
+    void add(const Piece& delta) {
       const auto idx = static_cast<size_t>(delta.call_idx);
       switch (delta.kind) {
         case Delta::Kind::kContent: text += delta.text; break;
         case Delta::Kind::kReasoning: reasoning += delta.text; break;
-        case Delta::Kind::kCallBegin: calls.push_back({delta.text}); break;
+        case Delta::Kind::kCallBegin: calls.push_back({delta.id, delta.text}); break;
         case Delta::Kind::kArguments: calls.at(idx).arguments += delta.text; break;
         case Delta::Kind::kCallEnd: calls.at(idx).complete = true; break;
       }
@@ -181,7 +204,7 @@ class ChatWhole final : public GenerationAnswer {
         if (!call.complete) continue;
         Json function = {{"name", call.name}, {"arguments", call.arguments}};
         if (legacy) list.push_back(std::move(function));
-        else list.push_back({{"id", make_call_id()}, {"type", "function"}, {"function", std::move(function)}});
+        else list.push_back({{"id", call.id}, {"type", "function"}, {"function", std::move(function)}});
       }
       Json message = {{"role", "assistant"}};
       message["content"] = text.empty() && !list.empty() ? Json() : Json(text);

@@ -1,4 +1,4 @@
-#include "agent/call_grammar.h"
+#include "agent/call_plan.h"
 #include "base/json.h"
 #include "server/endpoints/chat_answer.h"
 #include "server/endpoints/endpoints.h"
@@ -31,40 +31,27 @@ Result<api::ChatPrompt> read_chat_prompt(JsonFields& fields) {
   return prompt;
 }
 
-// How this model's template handles tools, and whether this request's options make it open the thoughts.
-agent::ChatStyle chat_style(const EndpointContext& context, const api::ServedModel& model, const api::ChatPrompt& prompt) {
-  agent::ChatStyle style = context.chat_styles.of(model.generator);
-  if (!prompt.template_kwargs_json.empty()) {
-    api::ChatPrompt question{{api::Message{"user", "?"}}};
-    question.template_kwargs_json = prompt.template_kwargs_json;
-    if (const auto text = model.generator->render_chat(question); text.ok()) agent::judge_prompt_end(*text, &style);
-  }
-  style.opens_reasoning = style.opens_reasoning && prompt.add_generation_prompt;
-  return style;
+// Fits the prompt to the model's template, and says how the answer is to be read.
+ChatAnswerPlan plan_text_answer(const EndpointContext& context, const api::ServedModel& model, const ToolFields& tools, api::GenerateRequest* request) {
+  const auto& prompt = std::get<api::ChatPrompt>(request->prompt);
+  const agent::ChatStyle style = agent::style_of_prompt(context.chat_styles.of(model.generator), *model.generator, prompt);
+  ChatAnswerPlan plan;
+  plan.reading = agent::fit_request(style, tools, request);
+  return plan;
 }
 
-// Fits the prompt to the model's template, and says how the answer is to be read.
-ChatAnswerPlan plan_answer(agent::ChatStyle style, const ToolFields& tools, api::GenerateRequest* request) {
+// The model takes the tools as they are and tells calls from text itself.
+ChatAnswerPlan plan_native_answer(const ToolFields& tools, api::GenerateRequest* request) {
   auto& prompt = std::get<api::ChatPrompt>(request->prompt);
   prompt.tools_json = tools.tools_json;
-  // Where the prompt says how to call, it asks for a notation in which these tools' schemas can be enforced.
-  if (tools.tools && !style.shows_tools) style.format = agent::forced_call_format(style.format, *tools.tools);
-  agent::fit_prompt(style, tools.tools ? *tools.tools : agent::ToolSet(), tools.forced, &prompt);
-  const bool constrained = tools.tools && tools.constrained && !request->constraint;
+  if (!tools.forced.name.empty()) prompt.tool_choice_json = dump_json({{"type", "function"}, {"function", {{"name", tools.forced.name}}}});
+  else if (tools.forced.required) prompt.tool_choice_json = R"("required")";
+  prompt.parallel_tool_calls = tools.max_calls > 1;
   ChatAnswerPlan plan;
-  plan.n_choices = request->n;
-  plan.logprobs = request->logprobs >= 0;
-  plan.tools = tools.tools;
-  plan.format = tools.tools ? agent::make_call_format(style.format, *tools.tools, /*exact=*/constrained) : agent::plain_format();
-  plan.parsing = {.in_reasoning = style.opens_reasoning, .reasoning_end = style.reasoning_end, .max_calls = tools.max_calls,
-                  .only_calls = tools.forced.required, .trim = tools.tools != nullptr};
-  plan.prefix = prompt.answer_prefix;
-  plan.legacy_calls = tools.legacy;
-  request->visible_special_tokens = agent::visible_markers(plan.format);
-  if (constrained) {
-    request->constraint = agent::call_constraint(style.format, *tools.tools,
-                                                 {.forced = tools.forced, .max_calls = tools.max_calls, .in_reasoning = style.opens_reasoning, .reasoning_end = style.reasoning_end}, tools.legacy);
-  }
+  plan.native = true;
+  plan.reading.format = agent::plain_format();
+  plan.reading.tools = tools.tools;
+  plan.reading.parsing.max_calls = tools.max_calls;
   return plan;
 }
 
@@ -84,9 +71,11 @@ Result<RunningGeneration> start_chat(const EndpointContext& context) {
   if (request.constraint && tools.forced.required) {
     return Error{Code::kInvalidArgument, "tool_choice: expected no demanded call together with " + request.constraint->param, "tool_choice"};
   }
-  const agent::ChatStyle style = chat_style(context, *model, prompt);
   request.prompt = std::move(prompt);
-  ChatAnswerPlan plan = plan_answer(style, tools, &request);
+  ChatAnswerPlan plan = model->generator->native_tool_calls() ? plan_native_answer(tools, &request) : plan_text_answer(context, *model, tools, &request);
+  plan.n_choices = request.n;
+  plan.logprobs = request.logprobs >= 0;
+  plan.legacy_calls = tools.legacy;
   plan.include_usage = stream.include_usage;
 
   RunningGeneration running;
