@@ -23,7 +23,7 @@ api::GenerateRequest plain() {
 
 TEST(RequestBody, PlainRequestsHaveOnlyCommonFields) {
   EXPECT_EQ(dump_json(body_of(plain())),
-            R"({"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"Hi"}],"temperature":1.0})");
+            R"({"model":"m","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"Hi"}],"temperature":1})");
 }
 
 TEST(RequestBody, MapsEveryField) {
@@ -39,7 +39,7 @@ TEST(RequestBody, MapsEveryField) {
   request.priority = 1;
   const Json body = body_of(request);
   const Json wanted = parse_json(R"({"temperature":0.7,"top_k":40,"top_p":0.9,"min_p":0.05,"typical_p":0.8,"repetition_penalty":1.1,"presence_penalty":0.5,
-    "frequency_penalty":-0.5,"logit_bias":{"5":-100.0,"6":2.5},"seed":42,"max_tokens":30,"stop":["END","\n"],"stop_token_ids":[2],"ignore_eos":true,
+    "frequency_penalty":-0.5,"logit_bias":{"5":-100,"6":2.5},"seed":42,"max_tokens":30,"stop":["END","\n"],"stop_token_ids":[2],"ignore_eos":true,
     "include_stop_str_in_output":true,"n":2,"logprobs":true,"top_logprobs":3,"priority":1})").value();
   for (const auto& [name, value] : wanted.items()) EXPECT_EQ(dump_json(body.value(name, Json())), dump_json(value)) << name;
 
