@@ -28,6 +28,7 @@ TABLE = {
     "net": ["base", "hub"],
     "remote": ["base", "api", "net"],
     "agent": ["base", "api"],
+    "agent/memory": ["base", "api"],
     "agent/sandbox": ["base"],
     "agent/tools": ["agent", "agent/sandbox", "net"],
     "agent/mcp": ["agent/tools"],
