@@ -57,7 +57,9 @@ std::vector<std::string> tool_formats() {
 
 FieldSet config_fields(Config& c) {
   FieldSet f;
-  f.add("model", &c.model, "Model to load: a name, a path or ALIAS=name-or-path; repeat for several").whole_items().section("Models");
+  f.add("model", &c.model, "Model to load: a name, a path, ALIAS=name-or-path, or https://host/v1#MODEL of a remote service; repeat for several").whole_items().section("Models");
+  f.add("fallback", &c.fallback, "NAME=OTHER: where model NAME cannot answer, OTHER does; repeat for several").whole_items().section("Models");
+  f.add("remote_key_env", &c.remote_key_env, "Environment variable with the key of remote models, or HOST=VARIABLE for one host; none: OPENAI_API_KEY for api.openai.com, HANLIN_REMOTE_API_KEY for others").section("Models");
   f.add("activations", &c.activations, "Precision between layers: auto is the fastest that is safe, f32 reproduces references").choices({"auto", "f32"}).section("Models");
   f.add("weights", &c.weights, "Float matrices: stored keeps them as the file has them, q8_0 rounds them to int8 with a scale for 32 at load, which is smaller and faster").choices({"stored", "q8_0"}).section("Models");
   f.add("kv_type", &c.kv_type, "Type of the attention cache: f16; q8_0 rounds it to int8 with a scale for 32, half of the memory; f32 is exact").choices({"f16", "q8_0", "f32"}).section("Models");

@@ -18,6 +18,8 @@ namespace hanlin::app {
 struct Config {
   // Models
   std::vector<std::string> model;  // NAME, PATH or ALIAS=NAME-or-PATH; empty: the two default models
+  std::vector<std::string> fallback;        // NAME=OTHER
+  std::vector<std::string> remote_key_env;  // VARIABLE or HOST=VARIABLE
   std::string activations = "auto";
   std::string weights = "stored";
   std::string kv_type = "f16";

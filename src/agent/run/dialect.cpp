@@ -41,7 +41,7 @@ class FunctionInput final : public TurnInput {
   }
   Turn finish() override {
     Turn turn{.content = reply_.content, .reasoning = reply_.reasoning};
-    for (Reply::Call& call : reply_.complete_calls()) turn.calls.push_back({std::move(call.name), std::move(call.arguments)});
+    for (Reply::Call& call : reply_.complete_calls()) turn.calls.push_back({std::move(call.name), std::move(call.arguments), std::move(call.id)});
     if (!turn.calls.empty()) return turn;
     turn.answer = reply_.content;
     if (turn.answer.find_first_not_of(" \t\r\n") == std::string::npos) turn.error = "Your answer was empty. Call a tool, or answer in words.";
