@@ -33,7 +33,8 @@ struct Options {
 volatile sig_atomic_t g_interrupts = 0;
 void on_interrupt(int) {
   // The second time the user means it.
-  if (++g_interrupts > 1) ::_exit(130);
+  if (g_interrupts > 0) ::_exit(130);
+  g_interrupts = 1;
 }
 
 // Events cross from the run's threads to ours here.

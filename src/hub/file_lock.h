@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <string>
+#include <utility>
 
 #include "base/result.h"
 
@@ -17,6 +18,10 @@ class FileLock {
   // The same without waiting: kUnavailable if another process holds it.
   static Result<FileLock> try_acquire(const std::string& path);
   FileLock(FileLock&& other) noexcept : fd_(other.fd_) { other.fd_ = -1; }
+  FileLock& operator=(FileLock&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
   FileLock(const FileLock&) = delete;
   ~FileLock();
 
