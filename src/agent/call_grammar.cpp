@@ -10,17 +10,6 @@ namespace {
 
 constexpr std::string_view kJsonFormat = "generic_plain";
 
-// A text as a string of EBNF.
-std::string literal(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    if (c == '\n') out += "\\n";
-    else out += c;
-  }
-  return out + "\"";
-}
-
 bool has_any(const Json& object, std::initializer_list<const char*> keys) {
   return std::any_of(keys.begin(), keys.end(), [&](const char* key) { return object.contains(key); });
 }
@@ -117,7 +106,7 @@ class Writer {
       add_value(name, property_schema(schema, value), i);
       const bool must = std::find(required.begin(), required.end(), Json(key)) != required.end();
       for (const bool any : {false, true}) {
-        std::string body = literal((any ? ", " : "") + key + "=") + " @" + name + " " + name_of(k + 1, true);
+        std::string body = ebnf_literal((any ? ", " : "") + key + "=") + " @" + name + " " + name_of(k + 1, true);
         if (!must) body += " | " + name_of(k + 1, any);
         rule(name_of(k, any), body);
       }
@@ -140,19 +129,19 @@ class Writer {
   void add_calls() {
     std::string any;
     for (size_t i = 0; i < tools_.tools().size(); ++i) {
-      any += (any.empty() ? "" : " | ") + literal(tools_.tools()[i].name + syntax_.before_arguments) + " args-" + std::to_string(i);
+      any += (any.empty() ? "" : " | ") + ebnf_literal(tools_.tools()[i].name + syntax_.before_arguments) + " args-" + std::to_string(i);
     }
     rule("call", any);
   }
 
-  std::string calls(const std::string& between) const { return !many_ || between.empty() ? "call" : "call (" + literal(between) + " call)*"; }
+  std::string calls(const std::string& between) const { return !many_ || between.empty() ? "call" : "call (" + ebnf_literal(between) + " call)*"; }
 
   void add_triggers() {
     int n = 0;
     const auto add = [&](const std::string& trigger, const std::string& begin, const std::string& between, const std::string& end) {
       const std::string name = "frame-" + std::to_string(n++);
       // Where the next call has a frame of its own, its trigger begins it.
-      rule(name, literal(begin.substr(trigger.size())) + " " + calls(between.starts_with(end) && !end.empty() ? "" : between) + " " + literal(end));
+      rule(name, ebnf_literal(begin.substr(trigger.size())) + " " + calls(between.starts_with(end) && !end.empty() ? "" : between) + " " + ebnf_literal(end));
       constraint_.calls.triggers.push_back({trigger, name});
     };
     for (const std::string& trigger : syntax_.triggers) add(trigger, syntax_.begin, syntax_.between, syntax_.end);
@@ -162,7 +151,7 @@ class Writer {
 
   // The format's own calls as a whole answer.
   std::string whole_calls() const {
-    return literal(syntax_.begin) + " " + calls(syntax_.between) + " " + literal(syntax_.ends_answer ? "" : syntax_.end);
+    return ebnf_literal(syntax_.begin) + " " + calls(syntax_.between) + " " + ebnf_literal(syntax_.ends_answer ? "" : syntax_.end);
   }
 
   // Calls as JSON without a marker. The parser takes exactly these, so up to the cut the white space is as free as there.
@@ -171,7 +160,7 @@ class Writer {
     rule("sp", "[ \\n\\t\\r]{0,16}");
     std::string named;
     for (size_t i = 0; i < tools_.tools().size(); ++i) {
-      named += (named.empty() ? "" : " | ") + literal("\"" + tools_.tools()[i].name + "\"") + cut + " sp \",\" sp key sp \":\" sp @v" + std::to_string(i);
+      named += (named.empty() ? "" : " | ") + ebnf_literal("\"" + tools_.tools()[i].name + "\"") + cut + " sp \",\" sp key sp \":\" sp @v" + std::to_string(i);
     }
     rule("key", R"("\"arguments\"" | "\"parameters\"")");
     rule("object", "\"{\" ws \"\\\"name\\\"\" ws \":\" ws (" + named + ") sp \"}\"");
@@ -183,7 +172,7 @@ class Writer {
     add_objects(" !");
     std::string python;
     for (size_t i = 0; i < tools_.tools().size(); ++i) {
-      python += (python.empty() ? "" : " | ") + literal(tools_.tools()[i].name + "(") + " ! args-" + std::to_string(i) + " \")\"";
+      python += (python.empty() ? "" : " | ") + ebnf_literal(tools_.tools()[i].name + "(") + " ! args-" + std::to_string(i) + " \")\"";
     }
     rule("fenced", "\"```\" (\"json\" | \"JSON\" | \"tool_call\" | \"tool_calls\" | \"tool\" | \"jsonl\")? ws (object | list) sp \"```\"");
     std::string lead = "object | list | fenced";
@@ -211,6 +200,16 @@ class Writer {
 };
 
 }  // namespace
+
+std::string ebnf_literal(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (c == '\n') out += "\\n";
+    else out += c;
+  }
+  return out + "\"";
+}
 
 std::string arguments_schema(const Tool& tool) {
   Json schema = schema_of(tool);

@@ -14,7 +14,7 @@
 
 namespace hanlin::agent {
 
-// Who decides whether a call runs.
+// Who decides whether a call runs; from lax to strict.
 enum class Permission {
   kAllow,  // it runs
   kAsk,    // a person is asked, with exactly these arguments
@@ -36,11 +36,16 @@ class RunnableTool {
   virtual const Tool& tool() const = 0;
   // What holds unless the user's settings say otherwise.
   virtual Permission permission() const { return Permission::kAllow; }
+  // A person runs it: run() is kUnsupported, and whoever runs tools asks the person for the result instead.
+  virtual bool is_manual() const { return false; }
   // The text the model gets to read. `arguments` is an object; the caller has checked it against the schema. Blocks until
   // it is done, the deadline has passed (kDeadlineExceeded) or `stop` is requested (kCancelled). An error's message is
   // written for the model: what was wrong and what to try instead.
   virtual Result<std::string> run(const Json& arguments, const ToolContext& context) = 0;
 };
+
+// `text`, or its first `max_bytes` bytes (whole code points) and a line that says how much was left out.
+std::string cap_text(std::string text, size_t max_bytes);
 
 // The tools of one run, by name. Immutable after it is made; any thread.
 class ToolBox {

@@ -1,20 +1,30 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <condition_variable>
 #include <mutex>
+#include <thread>
 
 #include "agent/mcp/transport.h"
-#include "agent/net/http_call.h"
+#include "net/event_reader.h"
+#include "net/http_call.h"
 
 namespace hanlin::agent::mcp {
 namespace {
 
+using net::HttpAnswer;
+
+// Pauses before the stream of the server's own messages is opened again.
+constexpr std::chrono::milliseconds kFirstPause{500}, kLongestPause{30000};
+
 class HttpTransport final : public Transport {
  public:
-  HttpTransport(HttpServer server, hub::Url url) : server_(std::move(server)), url_(std::move(url)), rules_(rules_for_server(url_)) {}
+  HttpTransport(HttpServer server, hub::Url url) : server_(std::move(server)), url_(std::move(url)), rules_(net::rules_for_server(url_)) {}
   ~HttpTransport() override {
+    listener_ = {};  // stops and waits
     if (session().empty()) return;
     // The server may forget the session; whether it does is its affair.
-    const auto answer = http_call({.method = "DELETE", .url = url_, .headers = headers_of(Json())}, rules_, within({}, std::chrono::seconds(1)), 1000);
+    const auto answer = net::http_call({.method = "DELETE", .url = url_, .headers = headers_of(Json())}, rules_, net::within({}, std::chrono::seconds(1)), 1000);
     static_cast<void>(answer.ok());
   }
 
@@ -34,8 +44,8 @@ class HttpTransport final : public Transport {
   Status send(const Json& message, const ToolContext& context) override {
     HANLIN_TRY(health());
     const bool wants_answer = message.contains("method") && message.contains("id");
-    HttpCall call{.method = "POST", .url = url_, .headers = headers_of(message), .body = dump_json(message)};
-    EventReader events;
+    net::HttpCall call{.method = "POST", .url = url_, .headers = headers_of(message), .body = dump_json(message)};
+    net::EventReader events;
     bool is_stream = false, answered = false;
     std::string body;
     const auto take = [&](const std::string& text) {
@@ -44,7 +54,7 @@ class HttpTransport final : public Transport {
       answered |= received->is_object() && !received->contains("method") && received->contains("id") && message.contains("id") && (*received)["id"] == message["id"];
       sink_(std::move(received).value());
     };
-    HttpSinks sinks;
+    net::HttpSinks sinks;
     sinks.on_head = [&](const HttpAnswer& answer) -> Status {
       is_stream = answer.header("content-type").starts_with("text/event-stream");
       if (const std::string id = answer.header("mcp-session-id"); !id.empty()) {
@@ -64,13 +74,53 @@ class HttpTransport final : public Transport {
       body.append(bytes);
       return true;
     };
-    HANLIN_ASSIGN(const HttpAnswer answer, http_call(call, rules_, context, sinks));
+    HANLIN_ASSIGN(const HttpAnswer answer, net::http_call(call, rules_, {context.deadline, context.stop}, sinks));
     if (!is_stream && wants_answer && body.find('{') != std::string::npos) take(body);
-    if (answered || (!wants_answer && answer.status / 100 == 2)) return {};
-    return refusal(answer, body);
+    if (!answered && (wants_answer || answer.status / 100 != 2)) return refusal(answer, body);
+    if (message.contains("method") && message["method"] == "notifications/initialized") listen();
+    return {};
   }
 
  private:
+  // Since 2025-03-26 a GET brings what the server sends of itself, for as long as it stays open; a server need not offer that.
+  void listen() {
+    listener_ = std::jthread([this](const std::stop_token& stop) {
+      auto pause = kFirstPause;
+      while (!stop.stop_requested() && health().ok()) {
+        bool heard = false;
+        if (!listen_once(stop, &heard)) return;
+        pause = heard ? kFirstPause : std::min(pause * 2, kLongestPause);
+        std::mutex mutex;
+        std::unique_lock lock(mutex);
+        std::condition_variable_any().wait_for(lock, stop, pause, [] { return false; });
+      }
+    });
+  }
+  // False: it is no use to try again.
+  bool listen_once(const std::stop_token& stop, bool* heard) {
+    net::EventReader events;
+    bool is_stream = false;
+    net::HttpSinks sinks;
+    sinks.on_head = [&](const HttpAnswer& answer) -> Status {
+      is_stream = answer.status == 200 && answer.header("content-type").starts_with("text/event-stream");
+      return {};
+    };
+    sinks.on_body = [&](std::string_view bytes) -> Result<bool> {
+      if (!is_stream) return false;
+      HANLIN_TRY(events.feed(bytes, server_.max_message_bytes, [&](const std::string& text) {
+        auto received = parse_json(text);
+        *heard = true;
+        if (received.ok()) sink_(std::move(received).value());
+      }));
+      return true;
+    };
+    net::HttpCall call{.url = url_, .headers = headers_of(Json())};
+    std::erase_if(call.headers, [](const auto& header) { return header.first == "Content-Type" || header.first == "Accept"; });
+    call.headers.emplace_back("Accept", "text/event-stream");
+    const auto answer = net::http_call(call, rules_, {.stop = stop}, sinks);
+    return !answer.ok() || is_stream || answer->status >= 500;
+  }
+
   // What an answer without our reply in it means.
   Status refusal(const HttpAnswer& answer, const std::string& body) {
     if (answer.status == 404 && !session().empty()) {
@@ -104,38 +154,15 @@ class HttpTransport final : public Transport {
 
   const HttpServer server_;
   const hub::Url url_;
-  const HttpRules rules_;
+  const net::HttpRules rules_;
   MessageSink sink_;
   mutable std::mutex mutex_;
   std::string version_, session_;
   Status health_;
+  std::jthread listener_;  // last: it uses the others
 };
 
 }  // namespace
-
-void EventReader::end_line(const std::function<void(const std::string&)>& event) {
-  if (line_.empty()) {
-    if (has_data_ && !data_.empty()) event(data_);
-    data_.clear(), has_data_ = false;
-  } else if (line_.starts_with("data:")) {
-    if (has_data_) data_ += '\n';
-    data_ += std::string_view(line_).substr(line_.starts_with("data: ") ? 6 : 5);
-    has_data_ = true;
-  }
-  line_.clear();
-}
-
-Status EventReader::feed(std::string_view bytes, size_t max_bytes, const std::function<void(const std::string&)>& event) {
-  for (const char c : bytes) {
-    const bool second_half = after_cr_ && c == '\n';  // of CR LF
-    after_cr_ = c == '\r';
-    if (second_half) continue;
-    if (c == '\n' || c == '\r') end_line(event);
-    else line_ += c;
-    if (line_.size() + data_.size() > max_bytes) return Error{Code::kResourceExhausted, fmt::format("MCP: an event of more than {} bytes", max_bytes)};
-  }
-  return {};
-}
 
 Result<std::unique_ptr<Transport>> make_http_transport(HttpServer server) {
   HANLIN_ASSIGN(hub::Url url, hub::parse_url(server.url));

@@ -51,16 +51,4 @@ struct HttpServer {
 };
 Result<std::unique_ptr<Transport>> make_http_transport(HttpServer server);
 
-// Server-sent events, as far as the protocol uses them: the data of each event, whatever the pieces it comes in.
-class EventReader {
- public:
-  // Takes the next bytes; calls `event` with each complete event's data. kResourceExhausted above `max_bytes`.
-  Status feed(std::string_view bytes, size_t max_bytes, const std::function<void(const std::string&)>& event);
-
- private:
-  void end_line(const std::function<void(const std::string&)>& event);
-  std::string line_, data_;
-  bool has_data_ = false, after_cr_ = false;
-};
-
 }  // namespace hanlin::agent::mcp

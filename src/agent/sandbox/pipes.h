@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "agent/sandbox/unique_fd.h"
+#include "base/unique_fd.h"
 #include "base/result.h"
 
 namespace hanlin::agent {

@@ -11,7 +11,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "agent/sandbox/unique_fd.h"
+#include "base/unique_fd.h"
 
 namespace hanlin::agent {
 namespace {

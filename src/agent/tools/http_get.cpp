@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include "agent/net/http_call.h"
 #include "agent/tools/arguments.h"
+#include "net/http_call.h"
 
 namespace hanlin::agent {
 namespace {
@@ -22,7 +22,7 @@ class HttpGet final : public TypedTool<HttpGetArgs> {
  protected:
   Result<std::string> call(const HttpGetArgs& args, const ToolContext& context) override {
     HANLIN_ASSIGN(hub::Url url, hub::parse_url(args.url));
-    HANLIN_ASSIGN(const HttpAnswer answer, http_call({.url = std::move(url)}, options_.rules, within(context, options_.timeout), options_.max_bytes));
+    HANLIN_ASSIGN(const net::HttpAnswer answer, net::http_call({.url = std::move(url)}, options_.rules, net::within({context.deadline, context.stop}, options_.timeout), options_.max_bytes));
     const std::string type = answer.header("content-type");
     const bool binary = answer.body.find('\0') != std::string::npos;
     std::string text = fmt::format("HTTP {} {}{}\n\n", answer.status, answer.url.shown(), type.empty() ? "" : " (" + type + ")");

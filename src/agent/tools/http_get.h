@@ -4,13 +4,13 @@
 #include <chrono>
 #include <memory>
 
-#include "agent/net/address_rules.h"
 #include "agent/runnable_tool.h"
+#include "net/address_rules.h"
 
 namespace hanlin::agent {
 
 struct HttpGetOptions {
-  HttpRules rules;
+  net::HttpRules rules;
   size_t max_bytes = 64 << 10;  // of the body; more is left out, and the answer says so
   std::chrono::milliseconds timeout{20000};
 };

@@ -2,14 +2,16 @@
 
 #include <gtest/gtest.h>
 
-#include "agent/net/test_server.h"
 #include "base/json.h"
+#include "net/test_server.h"
 
 namespace hanlin::agent {
 namespace {
 
+using net::http_ok;
+
 TEST(HttpGet, FetchesWhatIsAllowed) {
-  TestServer server([](const std::string& request) {
+  net::TestServer server([](const std::string& request) {
     if (request.starts_with("GET /long")) return http_ok(std::string(100, 'x'));
     if (request.starts_with("GET /binary")) return http_ok(std::string("a\0b", 3), "application/x");
     if (request.starts_with("GET /none")) return http_ok("gone", "text/plain", "404 Not Found");

@@ -13,7 +13,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "agent/sandbox/unique_fd.h"
+#include "base/unique_fd.h"
 #include "agent/tools/arguments.h"
 
 namespace hanlin::agent {
