@@ -19,8 +19,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 import common
 
 STRINGS = 'A JSON array of long sentences about the mountains:\n["The mountains are high and their tops are covered with snow in winter.", "Rivers begin there."]\nA JSON array of long sentences about the sea:\n'
-RECORDS = "".join(f'{{"employee_name": "{name}", "department": "{where}", "years_of_service": {years}, "office_location": "{city}"}}\n' for name, where, years, city in
-                  [("Anna", "sales", 3, "Oslo"), ("Boris", "support", 12, "Lima"), ("Chen", "research", 7, "Kyoto")])
+RECORDS = "The employees of the company, one JSON object a line, without repetition:\n" + "".join(f'{{"employee_name": "{name}", "department": "{where}", "years_of_service": {years}, "office_location": "{city}"}}\n' for name, where, years, city in
+                  [("Anna", "sales", 3, "Oslo"), ("Boris", "support", 12, "Lima"), ("Chen", "research", 7, "Kyoto"), ("Dora", "finance", 1, "Oslo"), ("Emil", "sales", 21, "Lima")])
 RECORD = {"type": "object", "additionalProperties": False, "required": ["employee_name", "department", "years_of_service", "office_location"],
           "properties": {"employee_name": {"type": "string"}, "department": {"type": "string"}, "years_of_service": {"type": "integer"}, "office_location": {"type": "string"}}}
 PROSE = "The history of the bicycle begins in the nineteenth century."
