@@ -2,7 +2,7 @@
 
 #include <deque>
 
-#include "agent/call_plan.h"
+#include "agent/chat_turn.h"
 #include "base/json.h"
 
 namespace hanlin::agent {
@@ -11,8 +11,8 @@ namespace {
 Error bad_choice(const std::string& what) { return {Code::kInvalidArgument, "tool_choice: " + what, "tool_choice"}; }
 
 // The prompt's fields as a request of OpenAI's API says them.
-Result<ToolUse> tool_use(const api::ChatPrompt& prompt) {
-  ToolUse use;
+Result<TurnTools> tool_use(const api::ChatPrompt& prompt) {
+  TurnTools use;
   if (prompt.tools_json.empty()) return use;
   HANLIN_ASSIGN(const Json tools, parse_json(prompt.tools_json));
   HANLIN_ASSIGN(ToolSet set, ToolSet::from_openai(tools));
@@ -39,22 +39,18 @@ Result<ToolUse> tool_use(const api::ChatPrompt& prompt) {
 // One answer on its way from text to parts.
 class AnswerSplitter {
  public:
-  AnswerSplitter(AnswerReading reading, int n_choices, api::TokenSink sink) : sink_(std::move(sink)) {
-    for (int i = 0; i < n_choices; ++i) choices_.emplace_back(reading);
+  AnswerSplitter(const TurnPlan& plan, int n_choices, api::TokenSink sink) : sink_(std::move(sink)) {
+    for (int i = 0; i < n_choices; ++i) choices_.emplace_back(plan);
   }
 
   void take(api::TokenEvent&& event) {
-    Choice& choice = choices_.at(static_cast<size_t>(event.choice_idx));
-    std::vector<Delta> deltas;
-    if (!choice.prefix.empty()) choice.parser.feed(std::exchange(choice.prefix, {}), &deltas);
-    choice.parser.feed(event.text, &deltas);
-    if (event.finish) choice.parser.finish(*event.finish != api::FinishReason::kStop, &deltas);
+    std::vector<Delta> deltas = choices_.at(static_cast<size_t>(event.choice_idx)).read(event);
     event.text.clear();
     for (Delta& delta : deltas) {
       switch (delta.kind) {
         case Delta::Kind::kContent: event.text += delta.text; break;
         case Delta::Kind::kReasoning: event.reasoning += delta.text; break;
-        case Delta::Kind::kCallBegin: event.calls.push_back({.index = delta.call_idx, .id = make_call_id(), .name = std::move(delta.text)}); break;
+        case Delta::Kind::kCallBegin: event.calls.push_back({.index = delta.call_idx, .id = std::move(delta.id), .name = std::move(delta.text)}); break;
         case Delta::Kind::kArguments: event.calls.push_back({.index = delta.call_idx, .arguments = std::move(delta.text)}); break;
         case Delta::Kind::kCallEnd: break;
       }
@@ -63,12 +59,7 @@ class AnswerSplitter {
   }
 
  private:
-  struct Choice {
-    explicit Choice(const AnswerReading& reading) : parser(reading.format, reading.tools, reading.parsing), prefix(reading.prefix) {}
-    CallParser parser;
-    std::string prefix;
-  };
-  std::deque<Choice> choices_;
+  std::deque<TurnReader> choices_;
   const api::TokenSink sink_;
 };
 
@@ -77,10 +68,10 @@ class AnswerSplitter {
 Result<std::shared_ptr<api::Generation>> NativeCalls::submit(api::GenerateRequest request, api::TokenSink sink) {
   const auto* prompt = std::get_if<api::ChatPrompt>(&request.prompt);
   if (prompt == nullptr || inner_->native_tool_calls()) return inner_->submit(std::move(request), std::move(sink));
-  HANLIN_ASSIGN(const ToolUse use, tool_use(*prompt));
+  HANLIN_ASSIGN(const TurnTools use, tool_use(*prompt));
   if (request.constraint && use.forced.required) return bad_choice("expected no demanded call together with " + request.constraint->param);
-  AnswerReading reading = fit_request(style_of_prompt(styles_.of(inner_), *inner_, *prompt), use, &request);
-  auto splitter = std::make_shared<AnswerSplitter>(std::move(reading), request.n, std::move(sink));
+  const TurnPlan plan = plan_turn(style_of_prompt(styles_.of(inner_), *inner_, *prompt), use, &request);
+  auto splitter = std::make_shared<AnswerSplitter>(plan, request.n, std::move(sink));
   return inner_->submit(std::move(request), [splitter](api::TokenEvent&& event) { splitter->take(std::move(event)); });
 }
 

@@ -49,7 +49,7 @@ class SummaryMemory final : public Memory {
     int64_t head = 0, total = 0;
     for (size_t i = 0; i < turns.n_head; ++i) head += count(messages[i]);
     std::vector<int64_t> sizes;
-    for (const Turn& turn : turns.turns) {
+    for (const TurnSpan& turn : turns.turns) {
       int64_t size = 0;
       for (size_t i = turn.begin; i < turn.end; ++i) size += count(messages[i]);
       sizes.push_back(size);

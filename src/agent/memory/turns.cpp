@@ -17,7 +17,7 @@ Turns split_turns(const std::vector<api::Message>& messages) {
   return result;
 }
 
-std::string turn_text(const std::vector<api::Message>& messages, const Turn& turn) {
+std::string turn_text(const std::vector<api::Message>& messages, const TurnSpan& turn) {
   std::string text;
   for (size_t i = turn.begin; i < turn.end; ++i) {
     const api::Message& message = messages[i];

@@ -169,13 +169,4 @@ Status check_time(const ToolContext& context, std::string_view where) {
   return {};
 }
 
-std::string cap_text(std::string text, size_t max_bytes) {
-  if (text.size() <= max_bytes) return text;
-  size_t end = max_bytes;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
-  const size_t n_left = text.size() - end;
-  text.resize(end);
-  return text + fmt::format("\n[cut here: {} more bytes]", n_left);
-}
-
 }  // namespace hanlin::agent

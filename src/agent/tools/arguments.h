@@ -106,7 +106,4 @@ class TypedTool : public RunnableTool {
 // Error kCancelled or kDeadlineExceeded once the run was stopped or its time is over; otherwise success.
 Status check_time(const ToolContext& context, std::string_view where);
 
-// `text`, or its first `max_bytes` bytes (whole code points) and a line that says how much was left out.
-std::string cap_text(std::string text, size_t max_bytes);
-
 }  // namespace hanlin::agent

@@ -12,87 +12,37 @@ namespace {
 
 using agent::Delta;
 
-// A piece of an answer; a call that begins has an id.
-struct Piece : Delta {
-  std::string id = {};
-};
-
-// One choice's events on their way to pieces.
-class ChoiceReader {
- public:
-  explicit ChoiceReader(const ChatAnswerPlan& plan)
-      : native_(plan.native), max_calls_(plan.reading.tools ? plan.reading.parsing.max_calls : 0),
-        parser_(plan.reading.format, plan.reading.tools, plan.reading.parsing), prefix_(plan.reading.prefix) {}
-
-  std::vector<Piece> read(const api::TokenEvent& event) { return native_ ? read_native(event) : read_text(event); }
-  // As the field is called in answers.
-  std::string finish_reason(api::FinishReason reason, bool legacy) const {
-    const int n_calls = native_ ? n_native_calls_ : parser_.n_calls();
-    if (reason != api::FinishReason::kStop || n_calls == 0) return finish_reason_name(reason);
-    return legacy ? "function_call" : "tool_calls";
-  }
-
- private:
-  std::vector<Piece> read_text(const api::TokenEvent& event) {
-    std::vector<Delta> deltas;
-    if (!prefix_.empty()) parser_.feed(std::exchange(prefix_, {}), &deltas);
-    parser_.feed(event.text, &deltas);
-    if (event.finish) parser_.finish(*event.finish != api::FinishReason::kStop, &deltas);
-    std::vector<Piece> pieces;
-    for (Delta& delta : deltas) {
-      const bool begins = delta.kind == Delta::Kind::kCallBegin;
-      pieces.push_back({std::move(delta), begins ? agent::make_call_id() : ""});
-    }
-    return pieces;
-  }
-  std::vector<Piece> read_native(const api::TokenEvent& event) {
-    std::vector<Piece> pieces;
-    if (!event.reasoning.empty()) pieces.push_back({{Delta::Kind::kReasoning, event.reasoning}});
-    if (!event.text.empty()) pieces.push_back({{Delta::Kind::kContent, event.text}});
-    for (const api::ToolCallDelta& call : event.calls) {
-      if (call.index >= max_calls_) continue;
-      if (call.index >= n_native_calls_) {
-        n_native_calls_ = call.index + 1;
-        pieces.push_back({{Delta::Kind::kCallBegin, call.name, call.index}, call.id});
-      }
-      if (!call.arguments.empty()) pieces.push_back({{Delta::Kind::kArguments, call.arguments, call.index}});
-    }
-    for (int i = 0; event.finish == api::FinishReason::kStop && i < n_native_calls_; ++i) pieces.push_back({{Delta::Kind::kCallEnd, {}, i}});
-    return pieces;
-  }
-
-  const bool native_;
-  const int max_calls_;
-  int n_native_calls_ = 0;
-  agent::CallParser parser_;
-  std::string prefix_;
-};
+// As the field is called in answers.
+std::string finish_reason(api::FinishReason reason, int n_calls, bool legacy) {
+  if (reason != api::FinishReason::kStop || n_calls == 0) return finish_reason_name(reason);
+  return legacy ? "function_call" : "tool_calls";
+}
 
 class ChatStream final : public GenerationAnswer {
  public:
   ChatStream(AnswerIdentity identity, ChatAnswerPlan plan) : head_(answer_head_text(identity)), plan_(std::move(plan)) {
-    for (int i = 0; i < plan_.n_choices; ++i) choices_.emplace_back(plan_);
+    for (int i = 0; i < plan_.n_choices; ++i) choices_.emplace_back(plan_.turn);
   }
   bool streaming() const override { return true; }
 
   void on_event(SourcedEvent&& sourced, std::string* frames) override {
     api::TokenEvent& event = sourced.event;
     Choice& choice = choices_.at(static_cast<size_t>(event.choice_idx));
-    const std::vector<Piece> deltas = choice.reader.read(event);
+    const std::vector<Delta> deltas = choice.reader.read(event);
     for (api::TokenLogprob& token : event.tokens) choice.tokens.push_back(std::move(token));
     // The first chunk tells whether text comes; where calls are possible it waits until that is known.
-    if (!choice.started && (!plan_.reading.tools || !deltas.empty() || event.finish)) {
+    if (!choice.started && (!plan_.turn.tools || !deltas.empty() || event.finish)) {
       choice.started = true;
       const bool call = !deltas.empty() && deltas[0].kind == Delta::Kind::kCallBegin;
       add_chunk(event.choice_idx, call ? R"({"role":"assistant","content":null})" : R"({"role":"assistant","content":""})", "null", "null", frames);
     }
-    for (const Piece& delta : deltas) {
+    for (const Delta& delta : deltas) {
       if (const std::string json = delta_json(delta); !json.empty()) add_chunk(event.choice_idx, json, take_logprobs(choice), "null", frames);
     }
     // Log-probabilities whose text is held back go with the next chunk, or alone.
-    if (!choice.tokens.empty() && (!plan_.reading.tools || event.finish)) add_chunk(event.choice_idx, R"({"content":""})", take_logprobs(choice), "null", frames);
+    if (!choice.tokens.empty() && (!plan_.turn.tools || event.finish)) add_chunk(event.choice_idx, R"({"content":""})", take_logprobs(choice), "null", frames);
     if (event.finish) {
-      add_chunk(event.choice_idx, "{}", "null", json_quoted(choice.reader.finish_reason(*event.finish, plan_.legacy_calls)), frames);
+      add_chunk(event.choice_idx, "{}", "null", json_quoted(finish_reason(*event.finish, choice.reader.n_calls(), plan_.legacy_calls)), frames);
     }
     if (event.last) usage_ = event.usage;
   }
@@ -105,8 +55,8 @@ class ChatStream final : public GenerationAnswer {
 
  private:
   struct Choice {
-    explicit Choice(const ChatAnswerPlan& plan) : reader(plan) {}
-    ChoiceReader reader;
+    explicit Choice(const agent::TurnPlan& plan) : reader(plan) {}
+    agent::TurnReader reader;
     bool started = false;  // the role was sent
     std::vector<api::TokenLogprob> tokens = {};  // not sent yet
   };
@@ -115,7 +65,7 @@ class ChatStream final : public GenerationAnswer {
     return choice.tokens.empty() ? "null" : dump_json(chat_logprobs(std::exchange(choice.tokens, {})));
   }
 
-  std::string delta_json(const Piece& delta) const {
+  std::string delta_json(const Delta& delta) const {
     const std::string text = json_quoted(delta.text);
     switch (delta.kind) {
       case Delta::Kind::kContent: return R"({"content":)" + text + "}";
@@ -145,14 +95,14 @@ class ChatStream final : public GenerationAnswer {
 class ChatWhole final : public GenerationAnswer {
  public:
   ChatWhole(AnswerIdentity identity, ChatAnswerPlan plan) : identity_(std::move(identity)), plan_(std::move(plan)) {
-    for (int i = 0; i < plan_.n_choices; ++i) choices_.emplace_back(plan_);
+    for (int i = 0; i < plan_.n_choices; ++i) choices_.emplace_back(plan_.turn);
   }
   bool streaming() const override { return false; }
 
   void on_event(SourcedEvent&& sourced, std::string*) override {
     api::TokenEvent& event = sourced.event;
     Choice& choice = choices_.at(static_cast<size_t>(event.choice_idx));
-    for (const Piece& delta : choice.reader.read(event)) choice.add(delta);
+    choice.reply.add(choice.reader.read(event));
     for (api::TokenLogprob& token : event.tokens) choice.tokens.push_back(std::move(token));
     if (event.finish) choice.finish = *event.finish;
     if (event.last) usage_ = event.usage;
@@ -166,7 +116,7 @@ class ChatWhole final : public GenerationAnswer {
       Json entry = {{"index", i}};
       entry["message"] = choice.message(plan_.legacy_calls);
       entry["logprobs"] = plan_.logprobs ? chat_logprobs(choice.tokens) : Json();
-      entry["finish_reason"] = choice.reader.finish_reason(choice.finish, plan_.legacy_calls);
+      entry["finish_reason"] = finish_reason(choice.finish, choice.reader.n_calls(), plan_.legacy_calls);
       choices.push_back(std::move(entry));
     }
     body["choices"] = std::move(choices);
@@ -175,40 +125,23 @@ class ChatWhole final : public GenerationAnswer {
   }
 
  private:
-  struct Call {
-    std::string id, name, arguments = {};
-    bool complete = false;
-  };
   struct Choice {
-    explicit Choice(const ChatAnswerPlan& plan) : reader(plan) {}
-    ChoiceReader reader;
-    std::string text = {}, reasoning = {};
-    std::vector<Call> calls = {};
+    explicit Choice(const agent::TurnPlan& plan) : reader(plan) {}
+    agent::TurnReader reader;
+    agent::Reply reply = {};
     std::vector<api::TokenLogprob> tokens = {};
     api::FinishReason finish = api::FinishReason::kStop;
 
-    void add(const Piece& delta) {
-      const auto idx = static_cast<size_t>(delta.call_idx);
-      switch (delta.kind) {
-        case Delta::Kind::kContent: text += delta.text; break;
-        case Delta::Kind::kReasoning: reasoning += delta.text; break;
-        case Delta::Kind::kCallBegin: calls.push_back({delta.id, delta.text}); break;
-        case Delta::Kind::kArguments: calls.at(idx).arguments += delta.text; break;
-        case Delta::Kind::kCallEnd: calls.at(idx).complete = true; break;
-      }
-    }
-
     Json message(bool legacy) const {
       Json list = Json::array();
-      for (const Call& call : calls) {
-        if (!call.complete) continue;
+      for (const agent::Reply::Call& call : reply.complete_calls()) {
         Json function = {{"name", call.name}, {"arguments", call.arguments}};
         if (legacy) list.push_back(std::move(function));
         else list.push_back({{"id", call.id}, {"type", "function"}, {"function", std::move(function)}});
       }
       Json message = {{"role", "assistant"}};
-      message["content"] = text.empty() && !list.empty() ? Json() : Json(text);
-      if (!reasoning.empty()) message["reasoning_content"] = reasoning;
+      message["content"] = reply.content.empty() && !list.empty() ? Json() : Json(reply.content);
+      if (!reply.reasoning.empty()) message["reasoning_content"] = reply.reasoning;
       if (!list.empty()) {
         if (legacy) message["function_call"] = std::move(list[0]);
         else message["tool_calls"] = std::move(list);

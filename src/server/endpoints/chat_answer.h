@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "agent/call_plan.h"
+#include "agent/chat_turn.h"
 #include "server/endpoint.h"
 #include "server/endpoints/openai_json.h"
 
@@ -15,8 +15,7 @@ struct ChatAnswerPlan {
   int n_choices = 1;
   bool logprobs = false;
   bool include_usage = false;
-  agent::AnswerReading reading = {};
-  bool native = false;        // calls and thoughts come apart from the text
+  agent::TurnPlan turn = {};
   bool legacy_calls = false;  // "function_call" instead of "tool_calls"
 };
 

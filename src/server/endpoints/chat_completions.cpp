@@ -1,4 +1,3 @@
-#include "agent/call_plan.h"
 #include "base/json.h"
 #include "server/endpoints/chat_answer.h"
 #include "server/endpoints/endpoints.h"
@@ -31,30 +30,6 @@ Result<api::ChatPrompt> read_chat_prompt(JsonFields& fields) {
   return prompt;
 }
 
-// Fits the prompt to the model's template, and says how the answer is to be read.
-ChatAnswerPlan plan_text_answer(const EndpointContext& context, const api::ServedModel& model, const ToolFields& tools, api::GenerateRequest* request) {
-  const auto& prompt = std::get<api::ChatPrompt>(request->prompt);
-  const agent::ChatStyle style = agent::style_of_prompt(context.chat_styles.of(model.generator), *model.generator, prompt);
-  ChatAnswerPlan plan;
-  plan.reading = agent::fit_request(style, tools, request);
-  return plan;
-}
-
-// The model takes the tools as they are and tells calls from text itself.
-ChatAnswerPlan plan_native_answer(const ToolFields& tools, api::GenerateRequest* request) {
-  auto& prompt = std::get<api::ChatPrompt>(request->prompt);
-  prompt.tools_json = tools.tools_json;
-  if (!tools.forced.name.empty()) prompt.tool_choice_json = dump_json({{"type", "function"}, {"function", {{"name", tools.forced.name}}}});
-  else if (tools.forced.required) prompt.tool_choice_json = R"("required")";
-  prompt.parallel_tool_calls = tools.max_calls > 1;
-  ChatAnswerPlan plan;
-  plan.native = true;
-  plan.reading.format = agent::plain_format();
-  plan.reading.tools = tools.tools;
-  plan.reading.parsing.max_calls = tools.max_calls;
-  return plan;
-}
-
 Result<RunningGeneration> start_chat(const EndpointContext& context) {
   HANLIN_ASSIGN(const Json body, parse_body(context.request.body));
   JsonFields fields(body);
@@ -66,17 +41,19 @@ Result<RunningGeneration> start_chat(const EndpointContext& context) {
   request.max_tokens = fields.optional_integer("max_tokens", 1, INT64_MAX);
   if (const auto newer = fields.optional_integer("max_completion_tokens", 1, INT64_MAX)) request.max_tokens = newer;
   const StreamFields stream = read_stream_fields(fields);
-  const ToolFields tools = read_tool_fields(fields);
+  const agent::TurnTools tools = read_tool_fields(fields);
   HANLIN_ASSIGN(api::ChatPrompt prompt, read_chat_prompt(fields));
   if (request.constraint && tools.forced.required) {
     return Error{Code::kInvalidArgument, "tool_choice: expected no demanded call together with " + request.constraint->param, "tool_choice"};
   }
+  const agent::ChatStyle style = agent::style_of_prompt(context.chat_styles.of(model->generator), *model->generator, prompt);
   request.prompt = std::move(prompt);
-  ChatAnswerPlan plan = model->generator->native_tool_calls() ? plan_native_answer(tools, &request) : plan_text_answer(context, *model, tools, &request);
+  ChatAnswerPlan plan;
   plan.n_choices = request.n;
   plan.logprobs = request.logprobs >= 0;
-  plan.legacy_calls = tools.legacy;
   plan.include_usage = stream.include_usage;
+  plan.turn = agent::plan_turn(style, tools, &request);
+  plan.legacy_calls = tools.legacy;
 
   RunningGeneration running;
   running.model = model->name;
