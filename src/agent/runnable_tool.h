@@ -36,6 +36,8 @@ class RunnableTool {
   virtual const Tool& tool() const = 0;
   // What holds unless the user's settings say otherwise.
   virtual Permission permission() const { return Permission::kAllow; }
+  // A person runs it: run() is kUnsupported, and whoever runs tools asks the person for the result instead.
+  virtual bool is_manual() const { return false; }
   // The text the model gets to read. `arguments` is an object; the caller has checked it against the schema. Blocks until
   // it is done, the deadline has passed (kDeadlineExceeded) or `stop` is requested (kCancelled). An error's message is
   // written for the model: what was wrong and what to try instead.

@@ -5,6 +5,7 @@
 
 namespace hanlin::app {
 
+Command agent_command();
 Command bench_command();
 Command chat_command();
 Command config_command();
@@ -14,6 +15,7 @@ Command generate_command();
 Command inspect_command();
 Command list_command();
 Command logits_command();
+Command mcp_command();
 Command pull_command();
 Command quantize_command();
 Command rerank_command();

@@ -91,6 +91,11 @@ FieldSet config_fields(Config& c) {
   f.add("keepalive_interval_s", &c.keepalive_interval_s, "Seconds between keep-alive comments in a silent stream").range(0.1, 3600).section("Service");
   f.add("drain_timeout_s", &c.drain_timeout_s, "Seconds that running requests get to finish after SIGTERM").range(0, 3600).section("Service");
 
+  f.add("agents", &c.agents, "Offer agent runs at /api/v1/agent/runs").section("Agents");
+  f.add("max_agents", &c.max_agents, "Agent runs at the same time; more are answered with 429").range(1, 4096).section("Agents");
+  f.add("runs_path", &c.runs_path, "File that keeps agent runs; memory: none; empty: hanlin/runs.db in $XDG_DATA_HOME or ~/.local/share").section("Agents");
+  c.tool_settings.add_to(f);
+
   f.add("log_level", &c.log_level, "How much is logged").choices({"debug", "info", "warning", "error", "off"}).section("Logs");
   f.add("log_format", &c.log_format, "One line of text or of JSON per event").choices({"text", "json"}).section("Logs");
   f.add("log_prompts", &c.log_prompts, "Log the text of prompts and answers (private data!)").section("Logs");

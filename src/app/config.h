@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/tool_settings.h"
 #include "base/fields.h"
 #include "base/result.h"
 
@@ -49,6 +50,11 @@ struct Config {
   double write_timeout_s = 30;
   double keepalive_interval_s = 15;
   double drain_timeout_s = 30;
+  // Agents
+  bool agents = true;              // `hanlin serve` offers them
+  int64_t max_agents = 8;
+  std::string runs_path;           // empty: runs_path() in agents.h
+  ToolSettings tool_settings;      // fields of their own, see there
   // Logs
   std::string log_level = "info";
   std::string log_format = "text";

@@ -1,6 +1,9 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <condition_variable>
 #include <mutex>
+#include <thread>
 
 #include "agent/mcp/transport.h"
 #include "net/event_reader.h"
@@ -11,10 +14,14 @@ namespace {
 
 using net::HttpAnswer;
 
+// Pauses before the stream of the server's own messages is opened again.
+constexpr std::chrono::milliseconds kFirstPause{500}, kLongestPause{30000};
+
 class HttpTransport final : public Transport {
  public:
   HttpTransport(HttpServer server, hub::Url url) : server_(std::move(server)), url_(std::move(url)), rules_(net::rules_for_server(url_)) {}
   ~HttpTransport() override {
+    listener_ = {};  // stops and waits
     if (session().empty()) return;
     // The server may forget the session; whether it does is its affair.
     const auto answer = net::http_call({.method = "DELETE", .url = url_, .headers = headers_of(Json())}, rules_, net::within({}, std::chrono::seconds(1)), 1000);
@@ -69,11 +76,51 @@ class HttpTransport final : public Transport {
     };
     HANLIN_ASSIGN(const HttpAnswer answer, net::http_call(call, rules_, {context.deadline, context.stop}, sinks));
     if (!is_stream && wants_answer && body.find('{') != std::string::npos) take(body);
-    if (answered || (!wants_answer && answer.status / 100 == 2)) return {};
-    return refusal(answer, body);
+    if (!answered && (wants_answer || answer.status / 100 != 2)) return refusal(answer, body);
+    if (message.contains("method") && message["method"] == "notifications/initialized") listen();
+    return {};
   }
 
  private:
+  // Since 2025-03-26 a GET brings what the server sends of itself, for as long as it stays open; a server need not offer that.
+  void listen() {
+    listener_ = std::jthread([this](const std::stop_token& stop) {
+      auto pause = kFirstPause;
+      while (!stop.stop_requested() && health().ok()) {
+        bool heard = false;
+        if (!listen_once(stop, &heard)) return;
+        pause = heard ? kFirstPause : std::min(pause * 2, kLongestPause);
+        std::mutex mutex;
+        std::unique_lock lock(mutex);
+        std::condition_variable_any().wait_for(lock, stop, pause, [] { return false; });
+      }
+    });
+  }
+  // False: it is no use to try again.
+  bool listen_once(const std::stop_token& stop, bool* heard) {
+    net::EventReader events;
+    bool is_stream = false;
+    net::HttpSinks sinks;
+    sinks.on_head = [&](const HttpAnswer& answer) -> Status {
+      is_stream = answer.status == 200 && answer.header("content-type").starts_with("text/event-stream");
+      return {};
+    };
+    sinks.on_body = [&](std::string_view bytes) -> Result<bool> {
+      if (!is_stream) return false;
+      HANLIN_TRY(events.feed(bytes, server_.max_message_bytes, [&](const std::string& text) {
+        auto received = parse_json(text);
+        *heard = true;
+        if (received.ok()) sink_(std::move(received).value());
+      }));
+      return true;
+    };
+    net::HttpCall call{.url = url_, .headers = headers_of(Json())};
+    std::erase_if(call.headers, [](const auto& header) { return header.first == "Content-Type" || header.first == "Accept"; });
+    call.headers.emplace_back("Accept", "text/event-stream");
+    const auto answer = net::http_call(call, rules_, {.stop = stop}, sinks);
+    return !answer.ok() || is_stream || answer->status >= 500;
+  }
+
   // What an answer without our reply in it means.
   Status refusal(const HttpAnswer& answer, const std::string& body) {
     if (answer.status == 404 && !session().empty()) {
@@ -112,6 +159,7 @@ class HttpTransport final : public Transport {
   mutable std::mutex mutex_;
   std::string version_, session_;
   Status health_;
+  std::jthread listener_;  // last: it uses the others
 };
 
 }  // namespace

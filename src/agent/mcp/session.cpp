@@ -12,6 +12,7 @@ namespace {
 constexpr int64_t kMethodNotFound = -32601, kUnsupportedVersion = -32022;
 constexpr int kMaxInputRounds = 5;
 constexpr std::chrono::milliseconds kPoll{50};
+constexpr std::chrono::milliseconds kFirstPause{500}, kLongestPause{30000};  // before listening again
 
 ToolContext at_most(const ToolContext& context, std::chrono::milliseconds limit) {
   ToolContext result = context;
@@ -33,7 +34,10 @@ Json member(const Json& object, const char* name) { return object.is_object() &&
 }  // namespace
 
 Session::Session(std::unique_ptr<Transport> transport, SessionOptions options) : options_(std::move(options)), transport_(std::move(transport)) {}
-Session::~Session() { transport_.reset(); }
+Session::~Session() {
+  listener_ = {};  // stops and waits
+  transport_.reset();
+}
 
 Json Session::client_capabilities() const {
   Json capabilities = Json::object();
@@ -136,7 +140,7 @@ Result<Session::Reply> Session::exchange(const std::string& method, Json params,
   }
   if (!status.ok()) {
     const Code code = status.error().code;
-    if ((code == Code::kCancelled || code == Code::kDeadlineExceeded) && method != "initialize") {
+    if ((code == Code::kCancelled || code == Code::kDeadlineExceeded) && method != "initialize" && method != "subscriptions/listen") {
       notify("notifications/cancelled", {{"requestId", id}, {"reason", code == Code::kCancelled ? "cancelled" : "timed out"}});
     }
     return status.error();
@@ -174,6 +178,24 @@ Result<Json> Session::request(const std::string& method, Json params, const Tool
     if (const Json state = member(reply.result, "requestState"); !state.is_null()) params["requestState"] = state;
   }
   return Error{Code::kUnavailable, fmt::format("MCP: {} still wants input after {} rounds", method, kMaxInputRounds)};
+}
+
+// The request is answered when the server ends the subscription; what it tells before that are notifications. A server that ended it,
+// or could not be reached for a while, may have changed its tools meanwhile.
+void Session::listen() {
+  listener_ = std::jthread([this](const std::stop_token& stop) {
+    auto pause = kFirstPause;
+    while (!stop.stop_requested() && transport_->health().ok()) {
+      const auto begun = std::chrono::steady_clock::now();
+      const auto reply = exchange("subscriptions/listen", {{"notifications", {{"toolsListChanged", true}}}}, {.stop = stop}, {});
+      if (reply.ok() ? reply->error.has_value() : reply.error().code == Code::kInvalidArgument) return;  // not offered after all
+      tools_changed_ = true;
+      pause = std::chrono::steady_clock::now() - begun > kLongestPause ? kFirstPause : std::min(pause * 2, kLongestPause);
+      std::mutex mutex;
+      std::unique_lock lock(mutex);
+      std::condition_variable_any().wait_for(lock, stop, pause, [] { return false; });
+    }
+  });
 }
 
 // ---- versions -----------------------------------------------------------------------------------------------------
@@ -220,14 +242,22 @@ Status Session::initialize(const ToolContext& context, bool* modern_after_all) {
 
 Status Session::connect(const ToolContext& context) {
   HANLIN_TRY(transport_->start([this](Json message) { receive(std::move(message)); }));
-  HANLIN_ASSIGN(bool modern, discover(context));
-  if (modern) return {};
+  const auto settle = [this](bool modern) {
+    const Json tools = member(capabilities_, "tools");
+    if (modern && member(tools, "listChanged") == true) listen();
+    return modern;
+  };
+  bool modern = false;
+  if (options_.modern) {
+    HANLIN_ASSIGN(modern, discover(context));
+    if (settle(modern)) return {};
+  }
   bool modern_after_all = false;
   const Status status = initialize(context, &modern_after_all);
   if (status.ok() || !modern_after_all) return status;
   // The probe came too early for a slow server, which has since settled on the modern era.
   HANLIN_ASSIGN(modern, discover(context));
-  return modern ? Status() : status;
+  return settle(modern) ? Status() : status;
 }
 
 }  // namespace hanlin::agent::mcp

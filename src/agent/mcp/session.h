@@ -9,6 +9,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "agent/mcp/transport.h"
@@ -20,6 +21,7 @@ inline constexpr const char* kModernVersion = "2026-07-28";
 inline constexpr const char* kHandshakeVersions[] = {"2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"};
 
 struct SessionOptions {
+  bool modern = true;  // ask for the stateless version first; false: begin with `initialize` at once
   std::vector<std::string> roots = {};  // folders that the server is told of when it asks; empty: the capability is not declared
   std::chrono::milliseconds probe_timeout{10000};    // of the question which era a server belongs to
   std::chrono::milliseconds connect_timeout{30000};  // of `initialize`
@@ -67,6 +69,7 @@ class Session {
   Status wait_for(int64_t id, const std::string& method, const ToolContext& context);
   Status initialize(const ToolContext& context, bool* modern_after_all);
   Result<bool> discover(const ToolContext& context);  // false: not modern
+  void listen();                                      // to changes of a modern server's tools
   void receive(Json message);
   void answer_server(const Json& request);
   std::optional<Json> result_for_server(const std::string& method) const;  // of requests we can answer
@@ -81,7 +84,8 @@ class Session {
   std::condition_variable changed_;
   std::map<int64_t, std::shared_ptr<Waiting>> waiting_;
   int64_t next_id_ = 1;
-  std::unique_ptr<Transport> transport_;  // last: its thread uses the others
+  std::unique_ptr<Transport> transport_;  // its thread uses the others
+  std::jthread listener_;                 // uses the transport
 };
 
 }  // namespace hanlin::agent::mcp

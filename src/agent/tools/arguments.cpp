@@ -169,4 +169,10 @@ Status check_time(const ToolContext& context, std::string_view where) {
   return {};
 }
 
+ToolContext with_limit(const ToolContext& context, std::chrono::milliseconds limit) {
+  ToolContext result = context;
+  result.deadline = std::min(context.deadline, std::chrono::steady_clock::now() + limit);
+  return result;
+}
+
 }  // namespace hanlin::agent

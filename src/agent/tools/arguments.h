@@ -106,4 +106,7 @@ class TypedTool : public RunnableTool {
 // Error kCancelled or kDeadlineExceeded once the run was stopped or its time is over; otherwise success.
 Status check_time(const ToolContext& context, std::string_view where);
 
+// The context with its deadline at most `limit` from now.
+ToolContext with_limit(const ToolContext& context, std::chrono::milliseconds limit);
+
 }  // namespace hanlin::agent

@@ -75,13 +75,13 @@ TEST(Arguments, CutsBetweenCodePointsAndSaysSo) {
 }
 
 TEST(BuiltinTools, OffersWhatTheOptionsAllow) {
-  const ToolBox plain = make_builtin_tools({}).value();
+  const ToolBox plain = make_tools({}).value();
   EXPECT_NE(plain.find("calculator"), nullptr);
   EXPECT_NE(plain.find("clock"), nullptr);
   EXPECT_EQ(plain.find("read_file"), nullptr);
-  EXPECT_NE(make_builtin_tools({.read_roots = {"."}}).value().find("read_file"), nullptr);
-  EXPECT_FALSE(make_builtin_tools({.time_zone = "Mars/Olympus"}).ok());
-  EXPECT_FALSE(make_builtin_tools({.read_roots = {"/no/such/folder"}}).ok());
+  EXPECT_NE(make_tools({.read_roots = {"."}}).value().find("read_file"), nullptr);
+  EXPECT_FALSE(make_tools({.time_zone = "Mars/Olympus"}).ok());
+  EXPECT_FALSE(make_tools({.read_roots = {"/no/such/folder"}}).ok());
 }
 
 }  // namespace
