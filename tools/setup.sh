@@ -19,7 +19,7 @@ done
 
 packages=(g++ cmake ninja-build ccache ca-certificates git python3 python3-venv python3-pip
   libspdlog-dev libfmt-dev nlohmann-json3-dev libcli11-dev libedit-dev libtomlplusplus-dev libssl-dev
-  prometheus-cpp-dev zlib1g-dev libicu-dev libseccomp-dev bubblewrap libsqlite3-dev libpq-dev libgtest-dev)
+  prometheus-cpp-dev zlib1g-dev libicu-dev libseccomp-dev libvalijson-dev bubblewrap libsqlite3-dev libpq-dev libgtest-dev)
 [ "$want_tests" = 1 ] && packages+=(curl postgresql)
 [ "$want_ci" = 1 ] && packages+=(clang-19 lld-19 libclang-rt-19-dev)
 

@@ -10,17 +10,6 @@ namespace {
 
 constexpr std::string_view kJsonFormat = "generic_plain";
 
-// A text as a string of EBNF.
-std::string literal(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    if (c == '\n') out += "\\n";
-    else out += c;
-  }
-  return out + "\"";
-}
-
 bool has_any(const Json& object, std::initializer_list<const char*> keys) {
   return std::any_of(keys.begin(), keys.end(), [&](const char* key) { return object.contains(key); });
 }
@@ -72,7 +61,7 @@ class Writer {
     for (size_t i = 0; i < tools_.tools().size(); ++i) add_arguments(i);
     if (own_calls) add_calls();
     if (whole) {
-      rule("root", literal(syntax_.begin) + " " + calls(syntax_.between) + " " + literal(syntax_.ends_answer ? "" : syntax_.end));
+      rule("root", ebnf_literal(syntax_.begin) + " " + calls(syntax_.between) + " " + ebnf_literal(syntax_.ends_answer ? "" : syntax_.end));
     } else {
       rule("root", "lead");
       if (own_calls) add_triggers();
@@ -113,7 +102,7 @@ class Writer {
       add_value(name, property_schema(schema, value), i);
       const bool must = std::find(required.begin(), required.end(), Json(key)) != required.end();
       for (const bool any : {false, true}) {
-        std::string body = literal((any ? ", " : "") + key + "=") + " @" + name + " " + name_of(k + 1, true);
+        std::string body = ebnf_literal((any ? ", " : "") + key + "=") + " @" + name + " " + name_of(k + 1, true);
         if (!must) body += " | " + name_of(k + 1, any);
         rule(name_of(k, any), body);
       }
@@ -136,19 +125,19 @@ class Writer {
   void add_calls() {
     std::string any;
     for (size_t i = 0; i < tools_.tools().size(); ++i) {
-      any += (any.empty() ? "" : " | ") + literal(tools_.tools()[i].name + syntax_.before_arguments) + " args-" + std::to_string(i);
+      any += (any.empty() ? "" : " | ") + ebnf_literal(tools_.tools()[i].name + syntax_.before_arguments) + " args-" + std::to_string(i);
     }
     rule("call", any);
   }
 
-  std::string calls(const std::string& between) const { return !many_ || between.empty() ? "call" : "call (" + literal(between) + " call)*"; }
+  std::string calls(const std::string& between) const { return !many_ || between.empty() ? "call" : "call (" + ebnf_literal(between) + " call)*"; }
 
   void add_triggers() {
     int n = 0;
     const auto add = [&](const std::string& trigger, const std::string& begin, const std::string& between, const std::string& end) {
       const std::string name = "frame-" + std::to_string(n++);
       // Where the next call has a frame of its own, its trigger begins it.
-      rule(name, literal(begin.substr(trigger.size())) + " " + calls(between.starts_with(end) && !end.empty() ? "" : between) + " " + literal(end));
+      rule(name, ebnf_literal(begin.substr(trigger.size())) + " " + calls(between.starts_with(end) && !end.empty() ? "" : between) + " " + ebnf_literal(end));
       constraint_.calls.triggers.push_back({trigger, name});
     };
     for (const std::string& trigger : syntax_.triggers) add(trigger, syntax_.begin, syntax_.between, syntax_.end);
@@ -163,8 +152,8 @@ class Writer {
     std::string named, python;
     for (size_t i = 0; i < tools_.tools().size(); ++i) {
       const std::string number = std::to_string(i), &name = tools_.tools()[i].name;
-      named += (named.empty() ? "" : " | ") + literal("\"" + name + "\"") + " ! sp \",\" sp key sp \":\" sp @v" + number;
-      python += (python.empty() ? "" : " | ") + literal(name + "(") + " ! args-" + number + " \")\"";
+      named += (named.empty() ? "" : " | ") + ebnf_literal("\"" + name + "\"") + " ! sp \",\" sp key sp \":\" sp @v" + number;
+      python += (python.empty() ? "" : " | ") + ebnf_literal(name + "(") + " ! args-" + number + " \")\"";
     }
     rule("key", R"("\"arguments\"" | "\"parameters\"")");
     rule("object", "\"{\" ws \"\\\"name\\\"\" ws \":\" ws (" + named + ") sp \"}\"");
@@ -195,6 +184,16 @@ class Writer {
 };
 
 }  // namespace
+
+std::string ebnf_literal(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (c == '\n') out += "\\n";
+    else out += c;
+  }
+  return out + "\"";
+}
 
 std::string arguments_schema(const Tool& tool) {
   Json schema = schema_of(tool);

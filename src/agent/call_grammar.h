@@ -32,6 +32,9 @@ std::string forced_call_prefix(std::string_view format, const ToolSet& tools, co
 // back to any object.
 api::Constraint call_constraint(std::string_view format, const ToolSet& tools, const CallGrammarOptions& options, bool legacy_list = false);
 
+// A text as a string of EBNF.
+std::string ebnf_literal(std::string_view text);
+
 // The schema that arguments are held to: the tool's own; an object; undeclared properties only where it asks for them.
 std::string arguments_schema(const Tool& tool);
 

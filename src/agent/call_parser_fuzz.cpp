@@ -28,11 +28,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view text(reinterpret_cast<const char*>(data + 2), size - 2);
   const bool truncated = (data[1] & 1) != 0;
   const CallParserOptions options{.in_reasoning = (data[1] & 2) != 0, .max_calls = (data[1] & 4) != 0 ? 1 : 100};
-  const ParsedReply whole = parse_in_pieces(name, tools(), text, truncated, [&] { return text.size(); }, options);
+  const Reply whole = parse_in_pieces(name, tools(), text, truncated, [&] { return text.size(); }, options);
   hanlin::Rng rng(data[1]);
-  const ParsedReply pieces = parse_in_pieces(name, tools(), text, truncated, [&] { return 1 + rng.next() % 9; }, options);
+  const Reply pieces = parse_in_pieces(name, tools(), text, truncated, [&] { return 1 + rng.next() % 9; }, options);
   if (!(pieces == whole)) std::abort();
-  for (const ParsedReply::Call& call : whole.complete_calls()) {
+  for (const Reply::Call& call : whole.complete_calls()) {
     if (call.arguments.empty() || call.arguments[0] != '{' || call.arguments.back() != '}') std::abort();
   }
   const ReactStep step = parse_react(text);

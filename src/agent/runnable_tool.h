@@ -14,7 +14,7 @@
 
 namespace hanlin::agent {
 
-// Who decides whether a call runs.
+// Who decides whether a call runs; from lax to strict.
 enum class Permission {
   kAllow,  // it runs
   kAsk,    // a person is asked, with exactly these arguments
@@ -43,6 +43,9 @@ class RunnableTool {
   // written for the model: what was wrong and what to try instead.
   virtual Result<std::string> run(const Json& arguments, const ToolContext& context) = 0;
 };
+
+// `text`, or its first `max_bytes` bytes (whole code points) and a line that says how much was left out.
+std::string cap_text(std::string text, size_t max_bytes);
 
 // The tools of one run, by name. Immutable after it is made; any thread.
 class ToolBox {

@@ -69,7 +69,7 @@ struct Walker {
 // How many calls there are, each of them right.
 size_t check(const std::string& format, const std::shared_ptr<const agent::ToolSet>& tools, const std::string& text, const agent::CallParserOptions& options, Rng& rng) {
   agent::CallParser parser(agent::make_call_format(format, *tools, /*exact=*/true), tools, options);
-  agent::ParsedReply reply;
+  agent::Reply reply;
   std::vector<agent::Delta> deltas;
   for (size_t at = 0; at < text.size();) {
     const size_t n = 1 + rng.next() % 7;
@@ -79,7 +79,7 @@ size_t check(const std::string& format, const std::shared_ptr<const agent::ToolS
   parser.finish(/*truncated=*/true, &deltas);
   reply.add(deltas);
   EXPECT_EQ(reply.complete_calls().size(), reply.calls.size()) << format << ": " << text;
-  for (const agent::ParsedReply::Call& call : reply.calls) {
+  for (const agent::Reply::Call& call : reply.calls) {
     const agent::Tool* tool = tools->find(call.name);
     const auto arguments = parse_json(call.arguments);
     EXPECT_TRUE(tool && arguments.ok() && arguments->is_object()) << format << ": " << text;

@@ -4,9 +4,10 @@
 
 namespace hanlin::server {
 
-Core::Core(ServerOptions options_in, std::shared_ptr<const api::ModelSet> models_in)
+Core::Core(ServerOptions options_in, std::shared_ptr<const api::ModelSet> models_in, std::shared_ptr<agent::RunService> runs_in)
     : options(std::move(options_in)),
       models(std::move(models_in)),
+      runs(std::move(runs_in)),
       metrics(models),
       chat_styles(options.tool_format),
       submit_pool(options.n_submit_threads, options.max_queued_calls),

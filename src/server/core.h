@@ -13,16 +13,21 @@
 #include "server/metrics.h"
 #include "server/options.h"
 
+namespace hanlin::agent {
+class RunService;
+}
+
 namespace hanlin::server {
 
 class Connection;
 
 // Outlives every session. Members are constant or safe from any thread.
 struct Core {
-  Core(ServerOptions options_in, std::shared_ptr<const api::ModelSet> models_in);
+  Core(ServerOptions options_in, std::shared_ptr<const api::ModelSet> models_in, std::shared_ptr<agent::RunService> runs_in);
 
   const ServerOptions options;
   const std::shared_ptr<const api::ModelSet> models;
+  const std::shared_ptr<agent::RunService> runs;  // null: no agents
   Metrics metrics;
   agent::ChatStyles chat_styles;  // how each model's template handles tools
   TaskPool submit_pool;    // parse, template, tokenise

@@ -14,6 +14,10 @@
 #include "server/http.h"
 #include "server/options.h"
 
+namespace hanlin::agent {
+class RunService;
+}
+
 namespace hanlin::server {
 
 class Metrics;
@@ -25,6 +29,7 @@ struct EndpointContext {
   const ServerOptions& options;
   Metrics& metrics;
   agent::ChatStyles& chat_styles;
+  agent::RunService* runs = nullptr;  // null: the service runs no agents
   bool ready = true;        // false while draining
   std::string request_id;
   std::chrono::steady_clock::time_point received;

@@ -27,17 +27,17 @@ std::string operation_id(const Route& route) {
 
 Json operation(const Route& route) {
   Json op = {{"operationId", operation_id(route)}, {"summary", route.summary}, {"tags", Json::array({route.tag})}};
-  const std::string path = route.path;
-  if (const size_t brace = path.find('{'); brace != std::string::npos) {
-    Json parameter = {{"name", path.substr(brace + 1, path.find('}') - brace - 1)}, {"in", "path"}, {"required", true}};
+  const std::string path = shown_path(route);
+  for (size_t brace = path.find('{'); brace != std::string::npos; brace = path.find('{', brace + 1)) {
+    Json parameter = {{"name", path.substr(brace + 1, path.find('}', brace) - brace - 1)}, {"in", "path"}, {"required", true}};
     parameter["schema"] = {{"type", "string"}};
-    op["parameters"] = Json::array({parameter});
+    op["parameters"].push_back(std::move(parameter));
   }
   if (route.request_schema) op["requestBody"] = {{"required", true}, {"content", json_content(route.request_schema)}};
   Json ok = {{"description", "Done"}};
   if (route.response_schema) ok["content"] = json_content(route.response_schema);
   else ok["content"]["text/plain"]["schema"] = {{"type", "string"}};
-  const bool streams = route.request_schema && route.run_on == RunOn::kSubmit && route.response_schema;
+  const bool streams = route.response_schema && (route.run_on == RunOn::kSubmit ? route.request_schema != nullptr : std::string_view(route.response_schema) == "AgentRun" || std::string_view(route.response_schema) == "AgentEvents");
   if (streams) ok["content"]["text/event-stream"]["schema"] = {{"type", "string"}};
   op["responses"]["200"] = std::move(ok);
   op["responses"]["default"] = {{"description", "A failure"}, {"content", json_content("Error")}};
@@ -53,7 +53,7 @@ std::string build() {
     if (!route.tag) continue;
     std::string method = route.method;
     for (char& c : method) c = static_cast<char>(c - 'A' + 'a');
-    document["paths"][route.path][method] = operation(route);
+    document["paths"][shown_path(route)][method] = operation(route);
   }
   document["components"]["schemas"] = parse_json(kOpenapiSchemas).value();
   document["components"]["securitySchemes"] = {{"bearer", {{"type", "http"}, {"scheme", "bearer"}}},

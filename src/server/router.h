@@ -12,7 +12,7 @@ namespace hanlin::server {
 // One line of the table; /openapi.json is written from it.
 struct Route {
   const char* method;
-  const char* path;   // exact, or ending in "{name}", which matches the rest, slashes included, if not empty
+  const char* path;   // "{name}" matches what is up to the next slash, "{name*}" at the end the rest, slashes included; nothing is no match
   Handler handler;
   RunOn run_on;
   bool is_public;     // answered without an API key
@@ -30,5 +30,9 @@ struct RouteMatch {
 };
 // HEAD finds GET routes.
 RouteMatch find_route(std::string_view method, std::string_view path);
+// The path as documents and metrics show it: "{name*}" is "{name}".
+std::string shown_path(const Route& route);
+// What the nth "{…}" of a pattern (0: the first) stands for in a path that matches it.
+std::string path_value(std::string_view pattern, std::string_view path, size_t n = 0);
 
 }  // namespace hanlin::server

@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "server/connection.h"
+#include "agent/run/service.h"
 #include "server/core.h"
 #include "server/listener.h"
 
@@ -30,7 +31,8 @@ constexpr std::chrono::milliseconds kDrainPoll{50};
 
 // The order matters: sessions (in `io`) use `core`, so the io_context goes first.
 struct Server::Impl {
-  Impl(ServerOptions options, std::shared_ptr<const api::ModelSet> models) : core(std::move(options), std::move(models)) {}
+  Impl(ServerOptions options, std::shared_ptr<const api::ModelSet> models, std::shared_ptr<agent::RunService> runs)
+      : core(std::move(options), std::move(models), std::move(runs)) {}
 
   Core core;
   asio::io_context io;
@@ -46,8 +48,8 @@ Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Server::~Server() { stop(); }
 uint16_t Server::port() const { return impl_->port; }
 
-Result<std::unique_ptr<Server>> Server::start(ServerOptions options, std::shared_ptr<const api::ModelSet> models) {
-  auto impl = std::make_unique<Impl>(std::move(options), std::move(models));
+Result<std::unique_ptr<Server>> Server::start(ServerOptions options, std::shared_ptr<const api::ModelSet> models, std::shared_ptr<agent::RunService> runs) {
+  auto impl = std::make_unique<Impl>(std::move(options), std::move(models), std::move(runs));
   HANLIN_ASSIGN(auto acceptor, open_listener(impl->io, impl->core.options.host, impl->core.options.port));
   impl->port = acceptor.local_endpoint().port();
   impl->acceptor = std::make_shared<asio::ip::tcp::acceptor>(std::move(acceptor));
@@ -61,6 +63,7 @@ Result<std::unique_ptr<Server>> Server::start(ServerOptions options, std::shared
 
 void Server::begin_drain() {
   impl_->core.draining = true;
+  if (impl_->core.runs) impl_->core.runs->interrupt();
   for (const auto& connection : impl_->core.connections()) connection->close_if_idle_from_any_thread();
 }
 

@@ -9,6 +9,10 @@
 #include "base/result.h"
 #include "server/options.h"
 
+namespace hanlin::agent {
+class RunService;
+}
+
 namespace hanlin::server {
 
 // Listens from start() until stop(). All functions are safe from any thread. The models must stay usable until stop()
@@ -16,7 +20,8 @@ namespace hanlin::server {
 class Server {
  public:
   // Errors: kInvalidArgument for a host that is not an address or a name, kIo when the port cannot be had.
-  static Result<std::unique_ptr<Server>> start(ServerOptions options, std::shared_ptr<const api::ModelSet> models);
+  // `runs`: the agents it offers, or null; they are interrupted when it drains.
+  static Result<std::unique_ptr<Server>> start(ServerOptions options, std::shared_ptr<const api::ModelSet> models, std::shared_ptr<agent::RunService> runs = nullptr);
   ~Server();  // stop()
   Server(const Server&) = delete;
 

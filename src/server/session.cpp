@@ -41,6 +41,7 @@ EndpointContext make_context(const Exchange& exchange) {
           .options = exchange.core.options,
           .metrics = exchange.core.metrics,
           .chat_styles = exchange.core.chat_styles,
+          .runs = exchange.core.runs.get(),
           .ready = !exchange.core.draining,
           .request_id = exchange.request_id,
           .received = exchange.received,
@@ -122,7 +123,7 @@ asio::awaitable<void> write_response(std::shared_ptr<Exchange> exchange, HttpRes
 asio::awaitable<void> answer(std::shared_ptr<Exchange> exchange) {
   Core& core = exchange->core;
   const RouteMatch match = find_route(exchange->request.method, exchange->request.path);
-  if (match.route) exchange->endpoint = match.route->path;
+  if (match.route) exchange->endpoint = shown_path(*match.route);
   if (auto early = answer_without_handler(exchange->request, match, core)) {
     co_await write_response(exchange, std::move(*early));
     co_return;
@@ -156,7 +157,7 @@ asio::awaitable<bool> serve_one(std::shared_ptr<Connection> connection, Core& co
   if (read.kind == ReadResult::Kind::kRefused) {
     exchange->keep_alive = false;
     const RouteMatch match = find_route(exchange->request.method, exchange->request.path);
-    if (match.route) exchange->endpoint = match.route->path;
+    if (match.route) exchange->endpoint = shown_path(*match.route);
     co_await write_response(exchange, std::move(read.refusal));
     *linger = true;
   } else {

@@ -33,7 +33,7 @@ std::shared_ptr<const ToolSet> read_tools(const std::string& path) {
   return std::make_shared<const ToolSet>(std::move(tools).value());
 }
 
-void check(const Json& test, const ParsedReply& reply, const std::string& how) {
+void check(const Json& test, const Reply& reply, const std::string& how) {
   const Json& expect = test["expect"];
   EXPECT_EQ(trimmed(reply.content), trimmed(expect["content"].get<std::string>())) << how;
   EXPECT_EQ(trimmed(reply.reasoning), trimmed(expect.value("reasoning", ""))) << how;
@@ -68,14 +68,14 @@ int run_cases(const std::string& cases_path, const std::shared_ptr<const ToolSet
     const Json& test = *parsed;
     const auto id = test["id"].get<std::string>(), family = test["family"].get<std::string>(), raw = test["raw"].get<std::string>();
     const bool truncated = test["expect"]["finish_reason"] == "length";
-    const ParsedReply whole = parse_in_pieces(family, tools, raw, truncated, [&] { return raw.size(); });
+    const Reply whole = parse_in_pieces(family, tools, raw, truncated, [&] { return raw.size(); });
     check(test, whole, id);
     for (const size_t n : {1, 2, 3, 7}) {
-      const ParsedReply pieces = parse_in_pieces(family, tools, raw, truncated, [n] { return n; });
+      const Reply pieces = parse_in_pieces(family, tools, raw, truncated, [n] { return n; });
       EXPECT_EQ(pieces, whole) << id << " in pieces of " << n;
     }
     for (int round = 0; round < 20; ++round) {
-      const ParsedReply pieces = parse_in_pieces(family, tools, raw, truncated, [&] { return 1 + rng.next() % 11; });
+      const Reply pieces = parse_in_pieces(family, tools, raw, truncated, [&] { return 1 + rng.next() % 11; });
       EXPECT_EQ(pieces, whole) << id << " in random pieces";
     }
     ++n_cases;
@@ -134,13 +134,13 @@ TEST(CallParser, FencedReplyIsACall) {
 TEST(CallParser, FurtherCallsVanishWhereOneIsAllowed) {
   const auto tools = two_tools();
   const std::string raw = "<tool_call>{\"name\": \"now\", \"arguments\": {}}</tool_call>\n<tool_call>{\"name\": \"now\", \"arguments\": {}}</tool_call>";
-  const ParsedReply reply = parse_in_pieces("hermes", tools, raw, false, [] { return 5; }, {.max_calls = 1});
+  const Reply reply = parse_in_pieces("hermes", tools, raw, false, [] { return 5; }, {.max_calls = 1});
   EXPECT_EQ(reply.calls.size(), 1u);
   EXPECT_EQ(reply.content, "");
 }
 
 TEST(CallParser, PromptMayOpenTheThoughts) {
-  const ParsedReply reply = parse_in_pieces("hermes", two_tools(), "\nHm.\n</think>\n\nYes.", false, [] { return 3; }, {.in_reasoning = true});
+  const Reply reply = parse_in_pieces("hermes", two_tools(), "\nHm.\n</think>\n\nYes.", false, [] { return 3; }, {.in_reasoning = true});
   EXPECT_EQ(reply.reasoning, "Hm.");
   EXPECT_EQ(reply.content, "Yes.");
 }
@@ -159,7 +159,7 @@ TEST(CallParser, BeginAndEndOfEveryFormatMakeACall) {
     }
     const std::string raw = syntax.begin + "get_weather" + syntax.before_arguments + arguments + syntax.end;
     for (const size_t n : {size_t{1}, raw.size()}) {
-      const ParsedReply reply = parse_in_pieces(name, two_tools(), raw, false, [n] { return n; });
+      const Reply reply = parse_in_pieces(name, two_tools(), raw, false, [n] { return n; });
       ASSERT_EQ(reply.complete_calls().size(), 1u) << name << ": " << raw << " → " << reply.content;
       EXPECT_EQ(reply.calls[0].name, "get_weather") << name;
       const Result<Json> parsed = parse_json(reply.calls[0].arguments);

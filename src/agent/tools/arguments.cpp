@@ -175,13 +175,4 @@ ToolContext with_limit(const ToolContext& context, std::chrono::milliseconds lim
   return result;
 }
 
-std::string cap_text(std::string text, size_t max_bytes) {
-  if (text.size() <= max_bytes) return text;
-  size_t end = max_bytes;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
-  const size_t n_left = text.size() - end;
-  text.resize(end);
-  return text + fmt::format("\n[cut here: {} more bytes]", n_left);
-}
-
 }  // namespace hanlin::agent

@@ -109,7 +109,4 @@ Status check_time(const ToolContext& context, std::string_view where);
 // The context with its deadline at most `limit` from now.
 ToolContext with_limit(const ToolContext& context, std::chrono::milliseconds limit);
 
-// `text`, or its first `max_bytes` bytes (whole code points) and a line that says how much was left out.
-std::string cap_text(std::string text, size_t max_bytes);
-
 }  // namespace hanlin::agent

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <deque>
-#include <random>
 
 #include "base/json.h"
 #include "server/sse.h"
@@ -13,42 +12,16 @@ namespace {
 
 using agent::Delta;
 
-// "call_" and 24 letters and digits.
-std::string make_call_id() {
-  static constexpr char kLetters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-  thread_local std::mt19937_64 random{(static_cast<uint64_t>(std::random_device{}()) << 32) ^ std::random_device{}()};
-  std::string id = "call_";
-  for (int i = 0; i < 24; ++i) id.push_back(kLetters[random() % 62]);
-  return id;
+// As the field is called in answers.
+std::string finish_reason(api::FinishReason reason, int n_calls, bool legacy) {
+  if (reason != api::FinishReason::kStop || n_calls == 0) return finish_reason_name(reason);
+  return legacy ? "function_call" : "tool_calls";
 }
-
-// One choice's text on its way to deltas.
-class ChoiceReader {
- public:
-  explicit ChoiceReader(const ChatAnswerPlan& plan) : parser_(plan.format, plan.tools, plan.parsing), prefix_(plan.prefix) {}
-
-  std::vector<Delta> read(const api::TokenEvent& event) {
-    std::vector<Delta> deltas;
-    if (!prefix_.empty()) parser_.feed(std::exchange(prefix_, {}), &deltas);
-    parser_.feed(event.text, &deltas);
-    if (event.finish) parser_.finish(*event.finish != api::FinishReason::kStop, &deltas);
-    return deltas;
-  }
-  // As the field is called in answers.
-  std::string finish_reason(api::FinishReason reason, bool legacy) const {
-    if (reason != api::FinishReason::kStop || parser_.n_calls() == 0) return finish_reason_name(reason);
-    return legacy ? "function_call" : "tool_calls";
-  }
-
- private:
-  agent::CallParser parser_;
-  std::string prefix_;
-};
 
 class ChatStream final : public GenerationAnswer {
  public:
   ChatStream(AnswerIdentity identity, ChatAnswerPlan plan) : head_(answer_head_text(identity)), plan_(std::move(plan)) {
-    for (int i = 0; i < plan_.n_choices; ++i) choices_.emplace_back(plan_);
+    for (int i = 0; i < plan_.n_choices; ++i) choices_.emplace_back(plan_.turn);
   }
   bool streaming() const override { return true; }
 
@@ -58,7 +31,7 @@ class ChatStream final : public GenerationAnswer {
     const std::vector<Delta> deltas = choice.reader.read(event);
     for (api::TokenLogprob& token : event.tokens) choice.tokens.push_back(std::move(token));
     // The first chunk tells whether text comes; where calls are possible it waits until that is known.
-    if (!choice.started && (!plan_.tools || !deltas.empty() || event.finish)) {
+    if (!choice.started && (!plan_.turn.tools || !deltas.empty() || event.finish)) {
       choice.started = true;
       const bool call = !deltas.empty() && deltas[0].kind == Delta::Kind::kCallBegin;
       add_chunk(event.choice_idx, call ? R"({"role":"assistant","content":null})" : R"({"role":"assistant","content":""})", "null", "null", frames);
@@ -67,9 +40,9 @@ class ChatStream final : public GenerationAnswer {
       if (const std::string json = delta_json(delta); !json.empty()) add_chunk(event.choice_idx, json, take_logprobs(choice), "null", frames);
     }
     // Log-probabilities whose text is held back go with the next chunk, or alone.
-    if (!choice.tokens.empty() && (!plan_.tools || event.finish)) add_chunk(event.choice_idx, R"({"content":""})", take_logprobs(choice), "null", frames);
+    if (!choice.tokens.empty() && (!plan_.turn.tools || event.finish)) add_chunk(event.choice_idx, R"({"content":""})", take_logprobs(choice), "null", frames);
     if (event.finish) {
-      add_chunk(event.choice_idx, "{}", "null", json_quoted(choice.reader.finish_reason(*event.finish, plan_.legacy_calls)), frames);
+      add_chunk(event.choice_idx, "{}", "null", json_quoted(finish_reason(*event.finish, choice.reader.n_calls(), plan_.legacy_calls)), frames);
     }
     if (event.last) usage_ = event.usage;
   }
@@ -82,8 +55,8 @@ class ChatStream final : public GenerationAnswer {
 
  private:
   struct Choice {
-    explicit Choice(const ChatAnswerPlan& plan) : reader(plan) {}
-    ChoiceReader reader;
+    explicit Choice(const agent::TurnPlan& plan) : reader(plan) {}
+    agent::TurnReader reader;
     bool started = false;  // the role was sent
     std::vector<api::TokenLogprob> tokens = {};  // not sent yet
   };
@@ -100,7 +73,7 @@ class ChatStream final : public GenerationAnswer {
       case Delta::Kind::kCallBegin:
         if (plan_.legacy_calls) return fmt::format(R"({{"function_call":{{"name":{},"arguments":""}}}})", text);
         return fmt::format(R"({{"tool_calls":[{{"index":{},"id":"{}","type":"function","function":{{"name":{},"arguments":""}}}}]}})",
-                           delta.call_idx, make_call_id(), text);
+                           delta.call_idx, agent::make_call_id(), text);
       case Delta::Kind::kArguments:
         if (plan_.legacy_calls) return fmt::format(R"({{"function_call":{{"arguments":{}}}}})", text);
         return fmt::format(R"({{"tool_calls":[{{"index":{},"function":{{"arguments":{}}}}}]}})", delta.call_idx, text);
@@ -122,14 +95,14 @@ class ChatStream final : public GenerationAnswer {
 class ChatWhole final : public GenerationAnswer {
  public:
   ChatWhole(AnswerIdentity identity, ChatAnswerPlan plan) : identity_(std::move(identity)), plan_(std::move(plan)) {
-    for (int i = 0; i < plan_.n_choices; ++i) choices_.emplace_back(plan_);
+    for (int i = 0; i < plan_.n_choices; ++i) choices_.emplace_back(plan_.turn);
   }
   bool streaming() const override { return false; }
 
   void on_event(SourcedEvent&& sourced, std::string*) override {
     api::TokenEvent& event = sourced.event;
     Choice& choice = choices_.at(static_cast<size_t>(event.choice_idx));
-    for (const Delta& delta : choice.reader.read(event)) choice.add(delta);
+    choice.reply.add(choice.reader.read(event));
     for (api::TokenLogprob& token : event.tokens) choice.tokens.push_back(std::move(token));
     if (event.finish) choice.finish = *event.finish;
     if (event.last) usage_ = event.usage;
@@ -143,7 +116,7 @@ class ChatWhole final : public GenerationAnswer {
       Json entry = {{"index", i}};
       entry["message"] = choice.message(plan_.legacy_calls);
       entry["logprobs"] = plan_.logprobs ? chat_logprobs(choice.tokens) : Json();
-      entry["finish_reason"] = choice.reader.finish_reason(choice.finish, plan_.legacy_calls);
+      entry["finish_reason"] = finish_reason(choice.finish, choice.reader.n_calls(), plan_.legacy_calls);
       choices.push_back(std::move(entry));
     }
     body["choices"] = std::move(choices);
@@ -152,40 +125,23 @@ class ChatWhole final : public GenerationAnswer {
   }
 
  private:
-  struct Call {
-    std::string name, arguments = {};
-    bool complete = false;
-  };
   struct Choice {
-    explicit Choice(const ChatAnswerPlan& plan) : reader(plan) {}
-    ChoiceReader reader;
-    std::string text = {}, reasoning = {};
-    std::vector<Call> calls = {};
+    explicit Choice(const agent::TurnPlan& plan) : reader(plan) {}
+    agent::TurnReader reader;
+    agent::Reply reply = {};
     std::vector<api::TokenLogprob> tokens = {};
     api::FinishReason finish = api::FinishReason::kStop;
 
-    void add(const Delta& delta) {
-      const auto idx = static_cast<size_t>(delta.call_idx);
-      switch (delta.kind) {
-        case Delta::Kind::kContent: text += delta.text; break;
-        case Delta::Kind::kReasoning: reasoning += delta.text; break;
-        case Delta::Kind::kCallBegin: calls.push_back({delta.text}); break;
-        case Delta::Kind::kArguments: calls.at(idx).arguments += delta.text; break;
-        case Delta::Kind::kCallEnd: calls.at(idx).complete = true; break;
-      }
-    }
-
     Json message(bool legacy) const {
       Json list = Json::array();
-      for (const Call& call : calls) {
-        if (!call.complete) continue;
+      for (const agent::Reply::Call& call : reply.complete_calls()) {
         Json function = {{"name", call.name}, {"arguments", call.arguments}};
         if (legacy) list.push_back(std::move(function));
-        else list.push_back({{"id", make_call_id()}, {"type", "function"}, {"function", std::move(function)}});
+        else list.push_back({{"id", agent::make_call_id()}, {"type", "function"}, {"function", std::move(function)}});
       }
       Json message = {{"role", "assistant"}};
-      message["content"] = text.empty() && !list.empty() ? Json() : Json(text);
-      if (!reasoning.empty()) message["reasoning_content"] = reasoning;
+      message["content"] = reply.content.empty() && !list.empty() ? Json() : Json(reply.content);
+      if (!reply.reasoning.empty()) message["reasoning_content"] = reply.reasoning;
       if (!list.empty()) {
         if (legacy) message["function_call"] = std::move(list[0]);
         else message["tool_calls"] = std::move(list);

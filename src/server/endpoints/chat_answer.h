@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "agent/call_parser/call_parser.h"
+#include "agent/chat_turn.h"
 #include "server/endpoint.h"
 #include "server/endpoints/openai_json.h"
 
@@ -15,10 +15,7 @@ struct ChatAnswerPlan {
   int n_choices = 1;
   bool logprobs = false;
   bool include_usage = false;
-  agent::CallFormat format = {};
-  std::shared_ptr<const agent::ToolSet> tools = {};  // null: no calls
-  agent::CallParserOptions parsing = {};
-  std::string prefix = {};    // what the prompt already holds of the answer
+  agent::TurnPlan turn = {};
   bool legacy_calls = false;  // "function_call" instead of "tool_calls"
 };
 

@@ -1,4 +1,3 @@
-#include "agent/call_grammar.h"
 #include "base/json.h"
 #include "server/endpoints/chat_answer.h"
 #include "server/endpoints/endpoints.h"
@@ -43,31 +42,6 @@ agent::ChatStyle chat_style(const EndpointContext& context, const api::ServedMod
   return style;
 }
 
-// Fits the prompt to the model's template, and says how the answer is to be read.
-ChatAnswerPlan plan_answer(agent::ChatStyle style, const ToolFields& tools, api::GenerateRequest* request) {
-  auto& prompt = std::get<api::ChatPrompt>(request->prompt);
-  prompt.tools_json = tools.tools_json;
-  // Where the prompt says how to call, it asks for a notation in which these tools' schemas can be enforced.
-  if (tools.tools && !style.shows_tools) style.format = agent::forced_call_format(style.format, *tools.tools);
-  agent::fit_prompt(style, tools.tools ? *tools.tools : agent::ToolSet(), tools.forced, &prompt);
-  const bool constrained = tools.tools && tools.constrained && !request->constraint;
-  ChatAnswerPlan plan;
-  plan.n_choices = request->n;
-  plan.logprobs = request->logprobs >= 0;
-  plan.tools = tools.tools;
-  plan.format = tools.tools ? agent::make_call_format(style.format, *tools.tools, /*exact=*/constrained) : agent::plain_format();
-  plan.parsing = {.in_reasoning = style.opens_reasoning, .reasoning_end = style.reasoning_end, .max_calls = tools.max_calls,
-                  .only_calls = tools.forced.required, .trim = tools.tools != nullptr};
-  plan.prefix = prompt.answer_prefix;
-  plan.legacy_calls = tools.legacy;
-  request->visible_special_tokens = agent::visible_markers(plan.format);
-  if (constrained) {
-    request->constraint = agent::call_constraint(style.format, *tools.tools,
-                                                 {.forced = tools.forced, .max_calls = tools.max_calls, .in_reasoning = style.opens_reasoning, .reasoning_end = style.reasoning_end}, tools.legacy);
-  }
-  return plan;
-}
-
 Result<RunningGeneration> start_chat(const EndpointContext& context) {
   HANLIN_ASSIGN(const Json body, parse_body(context.request.body));
   JsonFields fields(body);
@@ -79,15 +53,19 @@ Result<RunningGeneration> start_chat(const EndpointContext& context) {
   request.max_tokens = fields.optional_integer("max_tokens", 1, INT64_MAX);
   if (const auto newer = fields.optional_integer("max_completion_tokens", 1, INT64_MAX)) request.max_tokens = newer;
   const StreamFields stream = read_stream_fields(fields);
-  const ToolFields tools = read_tool_fields(fields);
+  const agent::TurnTools tools = read_tool_fields(fields);
   HANLIN_ASSIGN(api::ChatPrompt prompt, read_chat_prompt(fields));
   if (request.constraint && tools.forced.required) {
     return Error{Code::kInvalidArgument, "tool_choice: expected no demanded call together with " + request.constraint->param, "tool_choice"};
   }
   const agent::ChatStyle style = chat_style(context, *model, prompt);
   request.prompt = std::move(prompt);
-  ChatAnswerPlan plan = plan_answer(style, tools, &request);
+  ChatAnswerPlan plan;
+  plan.n_choices = request.n;
+  plan.logprobs = request.logprobs >= 0;
   plan.include_usage = stream.include_usage;
+  plan.turn = agent::plan_turn(style, tools, &request);
+  plan.legacy_calls = tools.legacy;
 
   RunningGeneration running;
   running.model = model->name;

@@ -16,6 +16,15 @@ Reply detokenize(const EndpointContext& context);        // POST /detokenize
 Reply service_chat(const EndpointContext& context);        // POST /api/v1/chat
 Reply service_generation(const EndpointContext& context);  // POST /api/v1/generation
 Reply service_embedding(const EndpointContext& context);   // POST /api/v1/embedding
+Reply agent_start(const EndpointContext& context);       // POST /api/v1/agent/runs
+Reply agent_list(const EndpointContext& context);        // GET /api/v1/agent/runs
+Reply agent_get(const EndpointContext& context);         // GET /api/v1/agent/runs/{id}
+Reply agent_remove(const EndpointContext& context);      // DELETE /api/v1/agent/runs/{id}
+Reply agent_events(const EndpointContext& context);      // GET /api/v1/agent/runs/{id}/events
+Reply agent_cancel(const EndpointContext& context);      // POST /api/v1/agent/runs/{id}/cancel
+Reply agent_resume(const EndpointContext& context);      // POST /api/v1/agent/runs/{id}/resume
+Reply agent_approve(const EndpointContext& context);     // POST /api/v1/agent/runs/{id}/approvals/{approval}
+Reply agent_tools(const EndpointContext& context);       // GET /api/v1/agent/tools
 Reply health(const EndpointContext& context);            // GET /health
 Reply health_live(const EndpointContext& context);       // GET /health/live
 Reply health_ready(const EndpointContext& context);      // GET /health/ready

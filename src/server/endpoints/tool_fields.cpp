@@ -130,8 +130,8 @@ Choice read_function_call(const Json& value, JsonFields& fields) {
 
 }  // namespace
 
-ToolFields read_tool_fields(JsonFields& fields) {
-  ToolFields result;
+agent::TurnTools read_tool_fields(JsonFields& fields) {
+  agent::TurnTools result;
   const Json* list = fields.find("tools");
   const Json* functions = fields.find("functions");
   const Json* choice_field = fields.find("tool_choice");

@@ -1,0 +1,69 @@
+#include "agent/chat_turn.h"
+
+#include <cstdint>
+#include <random>
+#include <utility>
+
+#include "agent/call_grammar.h"
+
+namespace hanlin::agent {
+
+TurnPlan plan_turn(ChatStyle style, const TurnTools& offered, api::GenerateRequest* request) {
+  auto& prompt = std::get<api::ChatPrompt>(request->prompt);
+  prompt.tools_json = offered.tools_json;
+  // Where the prompt says how to call, it asks for a notation in which these tools' schemas can be enforced.
+  if (offered.tools && !style.shows_tools) style.format = forced_call_format(style.format, *offered.tools);
+  fit_prompt(style, offered.tools ? *offered.tools : ToolSet(), offered.forced, &prompt);
+  const bool constrained = offered.tools && offered.constrained && !request->constraint;
+  TurnPlan plan;
+  plan.tools = offered.tools;
+  plan.format = offered.tools ? make_call_format(style.format, *offered.tools, /*exact=*/constrained) : plain_format();
+  plan.parsing = {.in_reasoning = style.opens_reasoning, .reasoning_end = style.reasoning_end, .max_calls = offered.max_calls,
+                  .only_calls = offered.forced.required, .trim = offered.tools != nullptr};
+  plan.prefix = prompt.answer_prefix;
+  request->visible_special_tokens = visible_markers(plan.format);
+  if (constrained) {
+    request->constraint = call_constraint(style.format, *offered.tools,
+                                          {.forced = offered.forced, .max_calls = offered.max_calls, .in_reasoning = style.opens_reasoning, .reasoning_end = style.reasoning_end}, offered.legacy);
+  }
+  return plan;
+}
+
+std::vector<Delta> TurnReader::read(const api::TokenEvent& event) {
+  std::vector<Delta> deltas;
+  if (!prefix_.empty()) parser_.feed(std::exchange(prefix_, {}), &deltas);
+  parser_.feed(event.text, &deltas);
+  if (event.finish) parser_.finish(*event.finish != api::FinishReason::kStop, &deltas);
+  return deltas;
+}
+
+void Reply::add(const std::vector<Delta>& deltas) {
+  for (const Delta& delta : deltas) {
+    const auto idx = static_cast<size_t>(delta.call_idx);
+    switch (delta.kind) {
+      case Delta::Kind::kContent: content += delta.text; break;
+      case Delta::Kind::kReasoning: reasoning += delta.text; break;
+      case Delta::Kind::kCallBegin: calls.push_back({delta.text}); break;
+      case Delta::Kind::kArguments: calls.at(idx).arguments += delta.text; break;
+      case Delta::Kind::kCallEnd: calls.at(idx).complete = true; break;
+    }
+  }
+}
+
+std::vector<Reply::Call> Reply::complete_calls() const {
+  std::vector<Call> found;
+  for (const Call& call : calls) {
+    if (call.complete) found.push_back(call);
+  }
+  return found;
+}
+
+std::string make_call_id() {
+  static constexpr char kLetters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+  thread_local std::mt19937_64 random{(static_cast<uint64_t>(std::random_device{}()) << 32) ^ std::random_device{}()};
+  std::string id = "call_";
+  for (int i = 0; i < 24; ++i) id.push_back(kLetters[random() % 62]);
+  return id;
+}
+
+}  // namespace hanlin::agent

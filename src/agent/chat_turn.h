@@ -1,0 +1,68 @@
+// One turn of a chat with tools: how the request is put to a model, and how its answer is read.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/call_parser/call_parser.h"
+#include "agent/chat_style.h"
+#include "agent/tool_prompt.h"
+#include "agent/tool_set.h"
+#include "api/generate.h"
+
+namespace hanlin::agent {
+
+// What a turn offers.
+struct TurnTools {
+  std::shared_ptr<const ToolSet> tools = {};  // those that may be called; null: none
+  std::string tools_json = {};                // the same as OpenAI's list, for the chat template
+  ForcedCall forced = {};
+  int max_calls = 1 << 20;
+  bool constrained = true;  // calls follow a grammar
+  bool legacy = false;      // they came as OpenAI's older "functions"
+};
+
+// How the answer's text is to be read.
+struct TurnPlan {
+  CallFormat format = {};
+  std::shared_ptr<const ToolSet> tools = {};  // null: no calls
+  CallParserOptions parsing = {};
+  std::string prefix = {};  // what the prompt already holds of the answer
+};
+
+// Fits the chat prompt of `request` to the model's template, constrains its calls (unless the request has a constraint of its
+// own) and says how to read the answer. Pure.
+TurnPlan plan_turn(ChatStyle style, const TurnTools& offered, api::GenerateRequest* request);
+
+// Reads one choice's events. Not thread-safe.
+class TurnReader {
+ public:
+  explicit TurnReader(const TurnPlan& plan) : parser_(plan.format, plan.tools, plan.parsing), prefix_(plan.prefix) {}
+  std::vector<Delta> read(const api::TokenEvent& event);
+  int n_calls() const { return parser_.n_calls(); }
+
+ private:
+  CallParser parser_;
+  std::string prefix_;
+};
+
+// A whole answer.
+struct Reply {
+  struct Call {
+    std::string name, arguments = {};
+    bool complete = false;
+    bool operator==(const Call&) const = default;
+  };
+  std::string content = {}, reasoning = {};
+  std::vector<Call> calls = {};
+
+  void add(const std::vector<Delta>& deltas);
+  std::vector<Call> complete_calls() const;
+  bool operator==(const Reply&) const = default;
+};
+
+// "call_" and 24 random letters and digits. Any thread.
+std::string make_call_id();
+
+}  // namespace hanlin::agent

@@ -1,0 +1,22 @@
+// The words that a run says to a model, in the language of its task.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace hanlin::agent {
+
+struct Words {
+  // Labels of ReAct, with their colons.
+  std::string thought, action, input, observation, final;
+  // What the prompt says about them.
+  std::string arguments, react_intro, react_form, thought_hint, action_hint, input_hint, observation_hint, final_thought, final_hint, react_without_tools;
+  std::string function_system;  // with function calls, where the run has no instructions of its own
+  std::string answer_now;       // at a limit
+  std::string begin_with;
+};
+
+// Chinese where the text has Chinese characters, else English.
+const Words& words_for(std::string_view text);
+
+}  // namespace hanlin::agent
