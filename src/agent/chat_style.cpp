@@ -120,6 +120,7 @@ void judge_prompt_end(const std::string& prompt_text, ChatStyle* style) {
 }
 
 ChatStyle probe_chat_style(const api::TextGenerator& generator) {
+  if (generator.native_tool_calls()) return {.native = true};
   ProbeTexts texts{.question = "hanlin_question", .system = "hanlin_system", .tool = "hanlin_tool", .argument = "hanlin_value", .result = "hanlin_result"};
   const auto render = [&](std::vector<api::Message> messages, bool tools) {
     api::ChatPrompt prompt{std::move(messages)};

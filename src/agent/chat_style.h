@@ -19,6 +19,7 @@ struct ChatStyle {
   bool takes_system = true;    // the template has a place for system messages
   bool opens_reasoning = false;          // the prompt ends inside of thoughts, …
   std::string reasoning_end = "</think>";  // … which end with this
+  bool native = false;                   // the generator tells calls from text itself (native_tool_calls()); nothing of the above counts
 };
 
 // The texts a template makes of the probes; empty where it refused one.
@@ -34,7 +35,7 @@ struct ProbeTexts {
 // Judges the texts. `has_token(text)`: the text is one token of the model. Pure.
 ChatStyle judge_probes(const ProbeTexts& texts, const std::function<bool(const std::string&)>& has_token);
 
-// Renders the probes with the model's template and judges them. Any thread; takes some milliseconds.
+// Renders the probes with the model's template and judges them; a generator with native calls is not probed. Any thread; takes some milliseconds.
 ChatStyle probe_chat_style(const api::TextGenerator& generator);
 
 // Whether a prompt that ends like this has opened the model's thoughts; sets opens_reasoning and reasoning_end.

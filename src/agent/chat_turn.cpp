@@ -5,12 +5,37 @@
 #include <utility>
 
 #include "agent/call_grammar.h"
+#include "base/json.h"
 
 namespace hanlin::agent {
+
+namespace {
+
+// The generator takes the tools as they are and tells calls from text itself.
+TurnPlan plan_native_turn(const TurnTools& offered, api::ChatPrompt* prompt) {
+  if (!offered.forced.name.empty()) prompt->tool_choice_json = dump_json({{"type", "function"}, {"function", {{"name", offered.forced.name}}}});
+  else if (offered.forced.required) prompt->tool_choice_json = R"("required")";
+  prompt->parallel_tool_calls = offered.max_calls > 1;
+  return {.native = true, .format = plain_format(), .tools = offered.tools, .parsing = {.max_calls = offered.max_calls}};
+}
+
+}  // namespace
+
+ChatStyle style_of_prompt(ChatStyle style, const api::TextGenerator& generator, const api::ChatPrompt& prompt) {
+  if (style.native) return style;
+  if (!prompt.template_kwargs_json.empty()) {
+    api::ChatPrompt question{{api::Message{"user", "?"}}};
+    question.template_kwargs_json = prompt.template_kwargs_json;
+    if (const auto text = generator.render_chat(question); text.ok()) judge_prompt_end(*text, &style);
+  }
+  style.opens_reasoning = style.opens_reasoning && prompt.add_generation_prompt;
+  return style;
+}
 
 TurnPlan plan_turn(ChatStyle style, const TurnTools& offered, api::GenerateRequest* request) {
   auto& prompt = std::get<api::ChatPrompt>(request->prompt);
   prompt.tools_json = offered.tools_json;
+  if (style.native) return plan_native_turn(offered, &prompt);
   // Where the prompt says how to call, it asks for a notation in which these tools' schemas can be enforced.
   if (offered.tools && !style.shows_tools) style.format = forced_call_format(style.format, *offered.tools);
   fit_prompt(style, offered.tools ? *offered.tools : ToolSet(), offered.forced, &prompt);
@@ -30,10 +55,30 @@ TurnPlan plan_turn(ChatStyle style, const TurnTools& offered, api::GenerateReque
 }
 
 std::vector<Delta> TurnReader::read(const api::TokenEvent& event) {
+  if (native_) return read_native(event);
   std::vector<Delta> deltas;
   if (!prefix_.empty()) parser_.feed(std::exchange(prefix_, {}), &deltas);
   parser_.feed(event.text, &deltas);
   if (event.finish) parser_.finish(*event.finish != api::FinishReason::kStop, &deltas);
+  for (Delta& delta : deltas) {
+    if (delta.kind == Delta::Kind::kCallBegin) delta.id = make_call_id();
+  }
+  return deltas;
+}
+
+std::vector<Delta> TurnReader::read_native(const api::TokenEvent& event) {
+  std::vector<Delta> deltas;
+  if (!event.reasoning.empty()) deltas.push_back({Delta::Kind::kReasoning, event.reasoning});
+  if (!event.text.empty()) deltas.push_back({Delta::Kind::kContent, event.text});
+  for (const api::ToolCallDelta& call : event.calls) {
+    if (call.index >= max_native_calls_) continue;
+    if (call.index >= n_native_calls_) {
+      n_native_calls_ = call.index + 1;
+      deltas.push_back({Delta::Kind::kCallBegin, call.name, call.index, call.id});
+    }
+    if (!call.arguments.empty()) deltas.push_back({Delta::Kind::kArguments, call.arguments, call.index});
+  }
+  for (int i = 0; event.finish == api::FinishReason::kStop && i < n_native_calls_; ++i) deltas.push_back({Delta::Kind::kCallEnd, {}, i});
   return deltas;
 }
 
@@ -43,7 +88,7 @@ void Reply::add(const std::vector<Delta>& deltas) {
     switch (delta.kind) {
       case Delta::Kind::kContent: content += delta.text; break;
       case Delta::Kind::kReasoning: reasoning += delta.text; break;
-      case Delta::Kind::kCallBegin: calls.push_back({delta.text}); break;
+      case Delta::Kind::kCallBegin: calls.push_back({.name = delta.text, .id = delta.id}); break;
       case Delta::Kind::kArguments: calls.at(idx).arguments += delta.text; break;
       case Delta::Kind::kCallEnd: calls.at(idx).complete = true; break;
     }

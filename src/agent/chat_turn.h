@@ -23,13 +23,17 @@ struct TurnTools {
   bool legacy = false;      // they came as OpenAI's older "functions"
 };
 
-// How the answer's text is to be read.
+// How the answer is to be read.
 struct TurnPlan {
+  bool native = false;      // calls and thoughts come apart from the text
   CallFormat format = {};
   std::shared_ptr<const ToolSet> tools = {};  // null: no calls
   CallParserOptions parsing = {};
   std::string prefix = {};  // what the prompt already holds of the answer
 };
+
+// The style for this prompt: its options may open or close the thoughts.
+ChatStyle style_of_prompt(ChatStyle style, const api::TextGenerator& generator, const api::ChatPrompt& prompt);
 
 // Fits the chat prompt of `request` to the model's template, constrains its calls (unless the request has a constraint of its
 // own) and says how to read the answer. Pure.
@@ -38,11 +42,17 @@ TurnPlan plan_turn(ChatStyle style, const TurnTools& offered, api::GenerateReque
 // Reads one choice's events. Not thread-safe.
 class TurnReader {
  public:
-  explicit TurnReader(const TurnPlan& plan) : parser_(plan.format, plan.tools, plan.parsing), prefix_(plan.prefix) {}
+  explicit TurnReader(const TurnPlan& plan)
+      : native_(plan.native), max_native_calls_(plan.tools ? plan.parsing.max_calls : 0), parser_(plan.format, plan.tools, plan.parsing), prefix_(plan.prefix) {}
   std::vector<Delta> read(const api::TokenEvent& event);
-  int n_calls() const { return parser_.n_calls(); }
+  int n_calls() const { return native_ ? n_native_calls_ : parser_.n_calls(); }
 
  private:
+  std::vector<Delta> read_native(const api::TokenEvent& event);
+
+  const bool native_;
+  const int max_native_calls_;
+  int n_native_calls_ = 0;
   CallParser parser_;
   std::string prefix_;
 };
@@ -52,6 +62,7 @@ struct Reply {
   struct Call {
     std::string name, arguments = {};
     bool complete = false;
+    std::string id = {};
     bool operator==(const Call&) const = default;
   };
   std::string content = {}, reasoning = {};

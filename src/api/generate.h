@@ -24,6 +24,14 @@ struct ToolCall {
   std::string arguments;  // JSON text as the model wrote it
 };
 
+// A piece of a tool call in an answer, from generators with native_tool_calls().
+struct ToolCallDelta {
+  int index = 0;               // of the call in its choice, from 0 without gaps
+  std::string id = {};         // in the first piece of each call, with the name
+  std::string name = {};
+  std::string arguments = {};  // JSON text to append
+};
+
 // One turn of a conversation. `role` is what the template knows: system, developer, user, assistant, tool, function.
 struct Message {
   std::string role;
@@ -40,6 +48,9 @@ struct ChatPrompt {
   std::string template_kwargs_json = {};  // JSON object handed to the chat template (enable_thinking …), or empty
   bool add_generation_prompt = true;
   std::string answer_prefix = {};         // put behind the rendered prompt: what the answer begins with, and no event repeats
+  // For generators with native_tool_calls(), which take no answer_prefix; others are told by prompt and constraint.
+  std::string tool_choice_json = {};      // as OpenAI's tool_choice; empty: the model chooses
+  bool parallel_tool_calls = true;        // false: at most one call
 };
 struct TextPrompt {
   std::string text;
@@ -159,6 +170,8 @@ struct TokenEvent {
   bool last = false;
   Usage usage = {};
   std::optional<Error> error = {};             // the request failed; also `last`
+  std::string reasoning = {};                  // thoughts to append, where the generator tells them from the text
+  std::vector<ToolCallDelta> calls = {};       // from generators with native_tool_calls()
   double queue_seconds = 0, prefill_seconds = 0, decode_seconds = 0;  // in the last event
 };
 
@@ -210,6 +223,10 @@ class TextGenerator {
   // The text a chat prompt becomes.
   virtual Result<std::string> render_chat(const ChatPrompt& prompt) const = 0;
   virtual GeneratorStats stats() const = 0;
+  // True: tool calls and thoughts come apart from the text (TokenEvent::calls, reasoning), and the prompt's tools_json,
+  // tool_choice_json and parallel_tool_calls are all it needs. False: the caller fits prompt and constraint to the model and
+  // reads the calls out of the text (agent/native_calls.h does both).
+  virtual bool native_tool_calls() const { return false; }
 };
 
 }  // namespace hanlin::api

@@ -70,7 +70,9 @@ void register_command(CLI::App& root, Command& command, LoadedConfig& config, Re
   }
   for (Field& field : command.options.fields()) add_field(*app, field, "Options", registered.options);
   if (command.config_flags) {
-    for (Field& field : config.fields.fields()) add_field(*app, field, field.section(), registered.settings);
+    for (Field& field : config.fields.fields()) {
+      if (command.config_section.empty() || command.config_section == field.section()) add_field(*app, field, field.section(), registered.settings);
+    }
   }
 }
 

@@ -12,11 +12,6 @@
 namespace hanlin::app {
 namespace {
 
-struct McpArguments {
-  ToolSettings tools;
-  bool list = false;
-};
-
 void print_tools(const agent::ToolBox& box) {
   for (const auto& tool : box.tools()) {
     const char* note = tool->permission() == agent::Permission::kAsk ? " (asks)" : tool->permission() == agent::Permission::kDeny ? " (denied)" : "";
@@ -24,9 +19,9 @@ void print_tools(const agent::ToolBox& box) {
   }
 }
 
-Status serve(const McpArguments& arguments) {
-  HANLIN_ASSIGN(agent::ToolBox box, open_tools(arguments.tools));
-  if (arguments.list) {
+Status serve(const Config& config, bool list) {
+  HANLIN_ASSIGN(agent::ToolBox box, open_tools(config.tool_settings));
+  if (list) {
     print_tools(box);
     return {};
   }
@@ -40,7 +35,7 @@ Status serve(const McpArguments& arguments) {
 }  // namespace
 
 Command mcp_command() {
-  auto arguments = std::make_shared<McpArguments>();
+  auto list = std::make_shared<bool>(false);
   Command command{
       .name = "mcp",
       .summary = "Offer tools to other programs over the Model Context Protocol",
@@ -53,9 +48,10 @@ Command mcp_command() {
           "configuration:\n"
           "  {\"mcpServers\": {\"hanlin\": {\"command\": \"hanlin\", \"args\": [\"mcp\", \"--sql\", \"shop=/data/shop.db\"]}}}\n"
           "Tools that ask are offered as well: it is the client that asks its user. Denied ones are not shown."};
-  arguments->tools.add_to(command.options);
-  command.options.add("list", &arguments->list, "Print the tools and end").section("Options");
-  command.run = [arguments](LoadedConfig&) { return serve(*arguments); };
+  command.options.add("list", list.get(), "Print the tools and end");
+  command.config_flags = true;
+  command.config_section = "Tools";
+  command.run = [list](LoadedConfig& loaded) { return serve(loaded.values, *list); };
   return command;
 }
 

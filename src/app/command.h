@@ -33,6 +33,7 @@ struct Command {
   std::vector<Positional> positionals = {};
   // The command also takes every setting of Config as a flag (they always come from the file and the environment too).
   bool config_flags = false;
+  std::string config_section = {};  // with config_flags: only the settings under this heading
   // Does the work; called at most once. The exit status is 0 on success; on an error the message is printed and it is 1.
   std::function<Status(LoadedConfig&)> run;
 };

@@ -9,6 +9,7 @@ std::vector<Command> all_commands() {
            serve_command,
            chat_command,
            generate_command,
+           agent_command,
            mcp_command,
            embed_command,
            rerank_command,

@@ -5,6 +5,7 @@
 
 namespace hanlin::app {
 
+Command agent_command();
 Command bench_command();
 Command chat_command();
 Command config_command();

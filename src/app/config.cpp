@@ -57,7 +57,9 @@ std::vector<std::string> tool_formats() {
 
 FieldSet config_fields(Config& c) {
   FieldSet f;
-  f.add("model", &c.model, "Model to load: a name, a path or ALIAS=name-or-path; repeat for several").whole_items().section("Models");
+  f.add("model", &c.model, "Model to load: a name, a path, ALIAS=name-or-path, or https://host/v1#MODEL of a remote service; repeat for several").whole_items().section("Models");
+  f.add("fallback", &c.fallback, "NAME=OTHER: where model NAME cannot answer, OTHER does; repeat for several").whole_items().section("Models");
+  f.add("remote_key_env", &c.remote_key_env, "Environment variable with the key of remote models, or HOST=VARIABLE for one host; none: OPENAI_API_KEY for api.openai.com, HANLIN_REMOTE_API_KEY for others").section("Models");
   f.add("activations", &c.activations, "Precision between layers: auto is the fastest that is safe, f32 reproduces references").choices({"auto", "f32"}).section("Models");
   f.add("weights", &c.weights, "Float matrices: stored keeps them as the file has them, q8_0 rounds them to int8 with a scale for 32 at load, which is smaller and faster").choices({"stored", "q8_0"}).section("Models");
   f.add("kv_type", &c.kv_type, "Type of the attention cache: f16; q8_0 rounds it to int8 with a scale for 32, half of the memory; f32 is exact").choices({"f16", "q8_0", "f32"}).section("Models");
@@ -88,6 +90,11 @@ FieldSet config_fields(Config& c) {
   f.add("write_timeout_s", &c.write_timeout_s, "Seconds a client may take to read one piece of the answer").range(0.1, 86400).section("Service");
   f.add("keepalive_interval_s", &c.keepalive_interval_s, "Seconds between keep-alive comments in a silent stream").range(0.1, 3600).section("Service");
   f.add("drain_timeout_s", &c.drain_timeout_s, "Seconds that running requests get to finish after SIGTERM").range(0, 3600).section("Service");
+
+  f.add("agents", &c.agents, "Offer agent runs at /api/v1/agent/runs").section("Agents");
+  f.add("max_agents", &c.max_agents, "Agent runs at the same time; more are answered with 429").range(1, 4096).section("Agents");
+  f.add("runs_path", &c.runs_path, "File that keeps agent runs; memory: none; empty: hanlin/runs.db in $XDG_DATA_HOME or ~/.local/share").section("Agents");
+  c.tool_settings.add_to(f);
 
   f.add("log_level", &c.log_level, "How much is logged").choices({"debug", "info", "warning", "error", "off"}).section("Logs");
   f.add("log_format", &c.log_format, "One line of text or of JSON per event").choices({"text", "json"}).section("Logs");

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/tool_settings.h"
 #include "base/fields.h"
 #include "base/result.h"
 
@@ -17,6 +18,8 @@ namespace hanlin::app {
 struct Config {
   // Models
   std::vector<std::string> model;  // NAME, PATH or ALIAS=NAME-or-PATH; empty: the two default models
+  std::vector<std::string> fallback;        // NAME=OTHER
+  std::vector<std::string> remote_key_env;  // VARIABLE or HOST=VARIABLE
   std::string activations = "auto";
   std::string weights = "stored";
   std::string kv_type = "f16";
@@ -47,6 +50,11 @@ struct Config {
   double write_timeout_s = 30;
   double keepalive_interval_s = 15;
   double drain_timeout_s = 30;
+  // Agents
+  bool agents = true;              // `hanlin serve` offers them
+  int64_t max_agents = 8;
+  std::string runs_path;           // empty: runs_path() in agents.h
+  ToolSettings tool_settings;      // fields of their own, see there
   // Logs
   std::string log_level = "info";
   std::string log_format = "text";

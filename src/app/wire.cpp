@@ -6,6 +6,7 @@
 #include <ctime>
 
 #include "app/meminfo.h"
+#include "app/wire_remote.h"
 #include "base/log.h"
 #include "engine/engine.h"
 #include "engine/local_encoder.h"
@@ -96,7 +97,12 @@ Result<std::vector<ModelChoice>> choose_models(const Config& config, const std::
   for (const std::string& argument : config.model.empty() ? defaults : config.model) {
     const auto [alias, reference] = split_model_argument(argument);
     ModelChoice choice{alias.empty() ? served_name(reference) : alias, reference, ""};
-    HANLIN_ASSIGN(choice.path, hub::resolve_model(reference));
+    if (is_remote_model(reference)) {
+      HANLIN_ASSIGN(const RemoteChoice remote, parse_remote_model(reference));
+      if (alias.empty()) choice.name = remote.model;
+    } else {
+      HANLIN_ASSIGN(choice.path, hub::resolve_model(reference));
+    }
     for (const ModelChoice& other : choices) {
       if (other.name == choice.name) {
         return Error{Code::kInvalidArgument, fmt::format("--model: two models would be called '{}'; give one another name with --model NAME={}", choice.name, reference)};
@@ -128,13 +134,16 @@ void RunningModels::shutdown(std::chrono::steady_clock::time_point deadline) {
 Result<RunningModels> start_models(const Config& config, const std::vector<ModelChoice>& choices) {
   RunningModels running;
   for (const ModelChoice& choice : choices) {
-    if (auto status = start_model(config, choice, running); !status.ok()) return std::move(status).error().with_context(choice.name);
+    const auto start = is_remote_model(choice.reference) ? start_remote_model : start_model;
+    if (auto status = start(config, choice, running); !status.ok()) return std::move(status).error().with_context(choice.name);
   }
+  HANLIN_TRY(add_fallbacks(config, running));
   return running;
 }
 
 Result<RunningModels> start_one(Config config, const std::string& default_model) {
   if (config.model.size() > 1) config.model.resize(1);
+  config.fallback.clear();
   config.max_running = std::min<int64_t>(config.max_running, 8);
   HANLIN_ASSIGN(const std::vector<ModelChoice> choices, choose_models(config, {default_model}));
   return start_models(config, choices);

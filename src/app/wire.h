@@ -22,8 +22,8 @@ namespace hanlin::app {
 // Where a model is and under which names it is served.
 struct ModelChoice {
   std::string name;       // what clients write
-  std::string reference;  // what the user wrote: catalogue name, repository or path
-  std::string path;       // on this machine
+  std::string reference;  // what the user wrote: catalogue name, repository, path or remote address
+  std::string path;       // on this machine; empty: a remote model
 };
 
 // The models that `config` names, or the defaults for the given purpose. Errors: kNotFound with the command that fetches it.

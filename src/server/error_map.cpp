@@ -75,6 +75,11 @@ HttpResponse http_error_response(int status, const std::string& message, const s
   return response;
 }
 
+Error model_error(Error error) {
+  if (error.code == Code::kCorrupt) error.code = Code::kUnavailable;
+  return error;
+}
+
 Error model_not_found(const std::string& name) {
   return {Code::kNotFound, fmt::format("model: \"{}\" is not served here; GET /v1/models lists those that are", name), "model"};
 }

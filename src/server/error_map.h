@@ -20,6 +20,9 @@ HttpResponse error_response(const Error& error);
 // Failures of HTTP itself, which have no Code: 401, 405, 408, 413, 417, 431 …
 HttpResponse http_error_response(int status, const std::string& message, const std::string& code = "");
 
+// What a model says about its answer: a corrupt one is not the client's fault, as kCorrupt of a request is. It becomes kUnavailable.
+Error model_error(Error error);
+
 // The error for a model name nobody serves.
 Error model_not_found(const std::string& name);
 

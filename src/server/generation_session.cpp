@@ -41,7 +41,7 @@ Progress take_events(Exchange& exchange, GenerationAnswer& answer) {
     note_tokens(exchange, sourced.event);
     if (sourced.event.last) ++progress.n_ended;
     if (sourced.event.error) {
-      progress.error = std::move(sourced.event.error);
+      progress.error = model_error(std::move(*sourced.event.error));
       break;
     }
     if (sourced.event.finish == api::FinishReason::kCancelled) {

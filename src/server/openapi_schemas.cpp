@@ -102,6 +102,8 @@ const char* const kOpenapiSchemas = R"json({
 "AgentRunRequest": {"type": "object", "required": ["task"], "properties": {
   "task": {"type": "string", "minLength": 1}, "model": {"type": "string"}, "mode": {"enum": ["functions", "react"], "default": "functions"},
   "system": {"type": "string"}, "history": {"type": "array", "items": {"$ref": "#/components/schemas/Message"}},
+  "previous": {"type": "string", "description": "A run whose conversation goes on"},
+  "memory": {"type": "object", "properties": {"kind": {"enum": ["window", "all", "summary", "retrieval"], "default": "window"}, "turns": {"type": "integer", "default": 8}, "budget_tokens": {"type": "integer", "default": 4096}}},
   "tools": {"type": "array", "items": {"type": "string"}, "description": "Only these; all when left out"},
   "permissions": {"type": "object", "additionalProperties": {"enum": ["allow", "ask", "deny"]}, "description": "By tool; the stricter of this and the tool's own holds"},
   "temperature": {"type": "number", "minimum": 0, "default": 0}, "seed": {"type": "integer", "minimum": 0},
@@ -122,7 +124,7 @@ const char* const kOpenapiSchemas = R"json({
 "AgentRunList": {"type": "object", "properties": {"object": {"const": "list"}, "has_more": {"type": "boolean"}, "next": {"type": ["string", "null"], "description": "The value of before for the next page"},
   "data": {"type": "array", "items": {"type": "object", "properties": {"id": {"type": "string"}, "state": {"type": "string"}, "task": {"type": "string"}, "created_at": {"type": "integer"}}}}}},
 "AgentEvents": {"type": "object", "properties": {"object": {"const": "list"}, "data": {"type": "array", "items": {"type": "object", "required": ["seq", "time_ms", "type"],
-  "properties": {"seq": {"type": "integer"}, "time_ms": {"type": "integer"}, "type": {"enum": ["step", "turn", "call", "approval", "decision", "result", "limit", "interrupted", "resumed", "finished"]}}}}}},
+  "properties": {"seq": {"type": "integer"}, "time_ms": {"type": "integer"}, "type": {"enum": ["context", "step", "turn", "call", "approval", "decision", "result", "limit", "interrupted", "resumed", "finished"]}}}}}},
 "AgentDecision": {"type": "object", "required": ["approve"], "properties": {"approve": {"type": "boolean"},
   "arguments": {"type": "object", "description": "To approve: exactly the arguments that were asked about"}, "reason": {"type": "string"},
   "result": {"type": "string", "description": "The result, instead of running the tool"}}},

@@ -3,6 +3,7 @@
 
 #include <regex>
 
+#include "agent/native_calls.h"
 #include "server/testing/server_fixture.h"
 
 namespace hanlin::server::testing {
@@ -14,8 +15,14 @@ constexpr const char* kMessages = R"("messages":[{"role":"user","content":"北�
 
 std::string request(const std::string& more = "") { return fmt::format("{{{},{}{}}}", kMessages, kTools, more); }
 
-class ToolsTest : public ServerTest {
+// The parameter: whether the generator gives tool calls natively. What clients see is the same.
+class ToolsTest : public ServerTest, public ::testing::WithParamInterface<bool> {
  protected:
+  std::shared_ptr<api::TextGenerator> served(std::shared_ptr<api::TextGenerator> generator) override {
+    if (!GetParam()) return generator;
+    return std::make_shared<agent::NativeCalls>(std::move(generator), native_format_);
+  }
+  std::string native_format_ = "auto";
   void start_saying(std::vector<std::string> tokens, api::FinishReason finish = api::FinishReason::kStop) {
     start({}, [=](const api::GenerateRequest&, const std::string&) { return api::Script{.tokens = tokens, .finish = finish}; });
   }
@@ -42,7 +49,9 @@ class ToolsTest : public ServerTest {
 
 using Lines = std::vector<std::string>;
 
-TEST_F(ToolsTest, WholeAnswerWithCalls) {
+INSTANTIATE_TEST_SUITE_P(TextAndNative, ToolsTest, ::testing::Bool());
+
+TEST_P(ToolsTest, WholeAnswerWithCalls) {
   start_saying({"Let me look.\n", "<tool_call>\n{\"name\": \"get_weather\", ", "\"arguments\": {\"location\": \"北京\"}}\n", "</tool_call>\n",
                 "<tool_call>{\"name\": \"now\", \"arguments\": {}}</tool_call>"});
   const Json answer = choice(request());
@@ -57,7 +66,7 @@ TEST_F(ToolsTest, WholeAnswerWithCalls) {
   EXPECT_EQ(message["tool_calls"][1]["function"]["arguments"], "{}");
 }
 
-TEST_F(ToolsTest, StreamIsFramedAsOpenAiDoes) {
+TEST_P(ToolsTest, StreamIsFramedAsOpenAiDoes) {
   start_saying({"<tool", "_call>", "\n{\"name\": \"get_weather\"", ", \"arguments\": {\"loc", "ation\": \"北京\"}", "}\n</tool_call>"});
   EXPECT_EQ(deltas(request(R"(,"stream":true)")),
             (Lines{R"({"role":"assistant","content":null})",
@@ -66,7 +75,7 @@ TEST_F(ToolsTest, StreamIsFramedAsOpenAiDoes) {
                    R"({"tool_calls":[{"index":0,"function":{"arguments":"ation\": \"北京\"}"}}]})", R"({} "tool_calls")"}));
 }
 
-TEST_F(ToolsTest, FencedReplyIsStreamedAsACall) {
+TEST_P(ToolsTest, FencedReplyIsStreamedAsACall) {
   start_saying({"```", "json", "\n", "{\"name\": \"get_weather\", \"arguments\": ", "{\"location\": \"北京\"}", "}", "\n```"});
   EXPECT_EQ(deltas(request(R"(,"stream":true)")),
             (Lines{R"({"role":"assistant","content":null})",
@@ -74,7 +83,7 @@ TEST_F(ToolsTest, FencedReplyIsStreamedAsACall) {
                    R"({"tool_calls":[{"index":0,"function":{"arguments":"{\"location\": \"北京\"}"}}]})", R"({} "tool_calls")"}));
 }
 
-TEST_F(ToolsTest, ParallelCallsHaveIndexesAndOneIsKeptWhereOneIsAllowed) {
+TEST_P(ToolsTest, ParallelCallsHaveIndexesAndOneIsKeptWhereOneIsAllowed) {
   const Lines tokens = {"<tool_call>{\"name\": \"now\", \"arguments\": {}}</tool_call>", "<tool_call>{\"name\": \"now\", \"arguments\": {}}</tool_call>"};
   start_saying(tokens);
   const Lines all = deltas(request(R"(,"stream":true)"));
@@ -84,7 +93,7 @@ TEST_F(ToolsTest, ParallelCallsHaveIndexesAndOneIsKeptWhereOneIsAllowed) {
   EXPECT_EQ(choice(request(R"(,"parallel_tool_calls":false)"))["message"]["tool_calls"].size(), 1u);
 }
 
-TEST_F(ToolsTest, TextIsStreamedAndOddOutputStaysText) {
+TEST_P(ToolsTest, TextIsStreamedAndOddOutputStaysText) {
   start_saying({"a <", "b> ", "<tool_call>", "oops", " {\"", "}"});
   EXPECT_EQ(deltas(request(R"(,"stream":true)")),
             (Lines{R"({"role":"assistant","content":""})", R"({"content":"a"})", R"({"content":" <b>"})", R"({"content":" <tool_call>oops {\""})",
@@ -92,7 +101,7 @@ TEST_F(ToolsTest, TextIsStreamedAndOddOutputStaysText) {
   EXPECT_EQ(choice(request())["message"]["content"], "a <b> <tool_call>oops {\"}");
 }
 
-TEST_F(ToolsTest, CallCutOffByTheLimitIsNone) {
+TEST_P(ToolsTest, CallCutOffByTheLimitIsNone) {
   start_saying({"<tool_call>{\"name\": \"get_weather\", \"arguments\": {\"loc", "ation\": 1}}"});
   const Json answer = choice(request(R"(,"max_tokens":1)"));
   EXPECT_EQ(answer["finish_reason"], "length");
@@ -100,7 +109,7 @@ TEST_F(ToolsTest, CallCutOffByTheLimitIsNone) {
   EXPECT_EQ(answer["message"]["content"], "");
 }
 
-TEST_F(ToolsTest, ReasoningHasItsOwnField) {
+TEST_P(ToolsTest, ReasoningHasItsOwnField) {
   start_saying({"<think>", "\nHm", ".\n", "</think>", "\n\n", "Yes"});
   EXPECT_EQ(deltas(fmt::format(R"({{{},"stream":true}})", kMessages)),
             (Lines{R"({"role":"assistant","content":""})", R"({"reasoning_content":"Hm"})", R"({"reasoning_content":"."})", R"({"content":"Yes"})", R"({} "stop")"}));
@@ -108,7 +117,7 @@ TEST_F(ToolsTest, ReasoningHasItsOwnField) {
   EXPECT_EQ(dump_json(message), R"({"role":"assistant","content":"Yes","reasoning_content":"Hm.","refusal":null})");
 }
 
-TEST_F(ToolsTest, LogprobsOfHeldTextComeWithTheNextChunk) {
+TEST_P(ToolsTest, LogprobsOfHeldTextComeWithTheNextChunk) {
   start_saying({"<tool", "_call>", "{\"name\": \"now\", \"arguments\": {}", "}</tool_call>"});
   EXPECT_EQ(deltas(request(R"(,"stream":true,"logprobs":true)")),
             (Lines{R"({"role":"assistant","content":null})",
@@ -117,7 +126,7 @@ TEST_F(ToolsTest, LogprobsOfHeldTextComeWithTheNextChunk) {
   EXPECT_EQ(choice(request(R"(,"logprobs":true)"))["logprobs"]["content"].size(), 4u);
 }
 
-TEST_F(ToolsTest, RequiredAndNamedCallsAreBegunInThePrompt) {
+TEST_P(ToolsTest, RequiredAndNamedCallsAreBegunInThePrompt) {
   start_saying({"get_weather\", \"arguments\": {\"location\": \"北京\"}}\n</tool_call>"});
   Json answer = choice(request(R"(,"tool_choice":"required")"));
   EXPECT_EQ(prompt().answer_prefix, "<tool_call>\n{\"name\": \"");
@@ -132,14 +141,14 @@ TEST_F(ToolsTest, RequiredAndNamedCallsAreBegunInThePrompt) {
   EXPECT_EQ(answer["message"]["tool_calls"][0]["function"]["arguments"], "{\"location\": \"北京\"}");
 }
 
-TEST_F(ToolsTest, RequiredCallThatDoesNotComeIsText) {
+TEST_P(ToolsTest, RequiredCallThatDoesNotComeIsText) {
   start_saying({"fly\"}"});
   const Json answer = choice(request(R"(,"tool_choice":"required")"));
   EXPECT_EQ(answer["finish_reason"], "stop");
   EXPECT_EQ(answer["message"]["content"], "<tool_call>\n{\"name\": \"fly\"}");
 }
 
-TEST_F(ToolsTest, NoneHidesTheToolsAndReadsNoCalls) {
+TEST_P(ToolsTest, NoneHidesTheToolsAndReadsNoCalls) {
   start_saying({"<tool_call>{\"name\": \"now\", \"arguments\": {}}</tool_call>"});
   const Json answer = choice(request(R"(,"tool_choice":"none")"));
   EXPECT_EQ(prompt().tools_json, "");
@@ -147,7 +156,7 @@ TEST_F(ToolsTest, NoneHidesTheToolsAndReadsNoCalls) {
   EXPECT_EQ(answer["message"]["content"], "<tool_call>{\"name\": \"now\", \"arguments\": {}}</tool_call>");
 }
 
-TEST_F(ToolsTest, AllowedToolsAreTheOnlyOnes) {
+TEST_P(ToolsTest, AllowedToolsAreTheOnlyOnes) {
   start_saying({"<tool_call>{\"name\": \"now\", \"arguments\": {}}</tool_call>"});
   const std::string allowed = R"(,"tool_choice":{"type":"allowed_tools","allowed_tools":{"mode":"%","tools":[{"type":"function","function":{"name":"get_weather"}}]}})";
   const Json answer = choice(request(std::regex_replace(allowed, std::regex("%"), "auto")));
@@ -157,7 +166,7 @@ TEST_F(ToolsTest, AllowedToolsAreTheOnlyOnes) {
   EXPECT_NE(prompt().answer_prefix, "");
 }
 
-TEST_F(ToolsTest, LegacyFunctions) {
+TEST_P(ToolsTest, LegacyFunctions) {
   start_saying({"<tool_call>{\"name\": \"now\", ", "\"arguments\": {}}</tool_call>", "<tool_call>{\"name\": \"now\", \"arguments\": {}}</tool_call>"});
   const std::string functions = fmt::format(R"({{{},"functions":[{{"name":"now"}}])", kMessages);
   const Json answer = choice(functions + "}");
@@ -171,7 +180,7 @@ TEST_F(ToolsTest, LegacyFunctions) {
   EXPECT_EQ(prompt().answer_prefix, "<tool_call>\n{\"name\": \"now\", \"arguments\":");
 }
 
-TEST_F(ToolsTest, EarlierCallsAndResultsReachTheTemplate) {
+TEST_P(ToolsTest, EarlierCallsAndResultsReachTheTemplate) {
   start();
   choice(R"({"messages":[{"role":"user","content":"?"},{"role":"assistant","content":null,"function_call":{"name":"now","arguments":"{}"}},
       {"role":"function","name":"now","content":"noon"},{"role":"user","content":[{"type":"text","text":"and?"}]}]})");
@@ -183,7 +192,8 @@ TEST_F(ToolsTest, EarlierCallsAndResultsReachTheTemplate) {
   EXPECT_EQ(sent.messages[3].content, "and?");
 }
 
-TEST_F(ToolsTest, FormatMayBeSet) {
+TEST_P(ToolsTest, FormatMayBeSet) {
+  native_format_ = "mistral_args";
   start({.tool_format = "mistral_args"}, [](const api::GenerateRequest&, const std::string&) { return api::Script{.tokens = {"[TOOL_CALLS]now[ARGS]{}"}}; });
   EXPECT_EQ(choice(request())["message"]["tool_calls"][0]["function"]["name"], "now");
 }

@@ -21,7 +21,7 @@ from safetensors.numpy import save_file
 from conftest import Service
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-DOCUMENTS = ["README.md", "docs/API.md", "docs/MODELS.md", "docs/TOOLS.md", "docs/STRUCTURED_OUTPUT.md"]
+DOCUMENTS = ["README.md", "docs/API.md", "docs/MODELS.md", "docs/TOOLS.md", "docs/AGENTS.md", "docs/STRUCTURED_OUTPUT.md"]
 SERVED = ["qwen2.5-coder-0.5b", "all-minilm-l6-v2"]  # what `hanlin serve` serves without --model
 NEEDED = SERVED + ["smollm2-135m"]
 BLOCK = re.compile(r"(?:^<!-- (?P<mark>not run|refused): (?P<detail>[^\n]+) -->\n)?^```(?P<language>sh|python)\n(?P<text>.*?)^```$", re.M | re.S)

@@ -21,6 +21,7 @@ struct Delta {
   Kind kind;
   std::string text = {};
   int call_idx = 0;
+  std::string id = {};  // kCallBegin, from a TurnReader
 };
 
 struct CallParserOptions {

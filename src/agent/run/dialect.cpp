@@ -29,6 +29,8 @@ std::string tools_json(const ToolSet& tools) {
   return dump_json(list);
 }
 
+std::string with_note(const std::string& system, const std::string& note) { return system + (system.empty() || note.empty() ? "" : "\n\n") + note; }
+
 class FunctionInput final : public TurnInput {
  public:
   explicit FunctionInput(const TurnPlan& plan) : reader_(plan) {}
@@ -39,7 +41,7 @@ class FunctionInput final : public TurnInput {
   }
   Turn finish() override {
     Turn turn{.content = reply_.content, .reasoning = reply_.reasoning};
-    for (Reply::Call& call : reply_.complete_calls()) turn.calls.push_back({std::move(call.name), std::move(call.arguments)});
+    for (Reply::Call& call : reply_.complete_calls()) turn.calls.push_back({std::move(call.name), std::move(call.arguments), std::move(call.id)});
     if (!turn.calls.empty()) return turn;
     turn.answer = reply_.content;
     if (turn.answer.find_first_not_of(" \t\r\n") == std::string::npos) turn.error = "Your answer was empty. Call a tool, or answer in words.";
@@ -145,7 +147,7 @@ Step function_step(const RunRequest& run, const RunProgress& progress, const Ste
   step.request = base_request(run);
   api::ChatPrompt prompt;
   const bool has_tools = context.tools && !context.tools->empty();
-  const std::string system = run.system.empty() && has_tools ? words.function_system : run.system;
+  const std::string system = with_note(run.system.empty() && has_tools ? words.function_system : run.system, progress.note);
   if (!system.empty()) prompt.messages.push_back({.role = "system", .content = system});
   prompt.messages.insert(prompt.messages.end(), progress.messages.begin(), progress.messages.end());
   if (final_step) prompt.messages.push_back({.role = "user", .content = words.answer_now});
@@ -167,7 +169,7 @@ Step react_step(const RunRequest& run, const RunProgress& progress, const StepCo
   Step step;
   step.request = base_request(run);
   api::ChatPrompt prompt;
-  prompt.messages.push_back({.role = "system", .content = react_prompt(run, words, tools)});
+  prompt.messages.push_back({.role = "system", .content = with_note(react_prompt(run, words, tools), progress.note)});
   for (const api::Message& message : progress.messages) {
     if (message.role == "tool") prompt.messages.push_back({.role = "user", .content = words.observation + " " + message.content});
     else prompt.messages.push_back({.role = message.role, .content = message.content});

@@ -20,6 +20,7 @@ struct Turn {
   std::string reasoning = {};  // thoughts
   struct Call {
     std::string name, arguments;  // JSON object
+    std::string id = {};          // empty: it has none yet
   };
   std::vector<Call> calls = {};
   std::string answer = {};     // without calls and error: the final answer

@@ -10,6 +10,7 @@
 namespace hanlin::agent {
 
 // Types and their data:
+//   context    {"note", "messages": [{"role", "content"}]}                   what of an earlier conversation is seen, the task last
 //   step       {"step": 1, "final": false}                                   a turn of the model begins
 //   text       {"text"}, reasoning {"text"}                                  a piece of it as it comes; not stored
 //   turn       {"step", "content", "reasoning", "calls": [{"id", "name", "arguments"}], "error"?, "finish_reason",

@@ -98,7 +98,7 @@ class Loop {
     outcome.event = {{"step", number}, {"content", outcome.turn.content}, {"reasoning", outcome.turn.reasoning}, {"calls", Json::array()}};
     if (outcome.out_of_time) outcome.turn.calls.clear();
     for (const Turn::Call& call : outcome.turn.calls) {
-      outcome.event["calls"].push_back({{"id", make_call_id()}, {"name", call.name}, {"arguments", call.arguments}});
+      outcome.event["calls"].push_back({{"id", call.id.empty() ? make_call_id() : call.id}, {"name", call.name}, {"arguments", call.arguments}});
     }
     if (!outcome.turn.error.empty()) outcome.event["error"] = outcome.turn.error;
     outcome.event["finish_reason"] = generated.out_of_time ? "time" : generated.finish == api::FinishReason::kLength ? "length" : "stop";

@@ -31,7 +31,11 @@ OpenCall* RunProgress::open_call(const std::string& id) {
 
 void RunProgress::apply(const RunEvent& event) {
   const Json& data = event.data;
-  if (event.type == "turn") {
+  if (event.type == "context") {
+    note = text_of(data, "note");
+    messages.clear();
+    for (const Json& message : data.value("messages", Json::array())) messages.push_back({.role = text_of(message, "role"), .content = text_of(message, "content")});
+  } else if (event.type == "turn") {
     add_turn(data);
   } else if (event.type == "call") {
     if (OpenCall* call = open_call(text_of(data, "id"))) call->started = true;

@@ -34,6 +34,7 @@ struct RunProgress {
   void apply(const RunEvent& event);
   bool finished() const { return !status.empty(); }
 
+  std::string note = {};               // what is remembered of earlier turns, for the system message
   std::vector<api::Message> messages;  // the conversation: system left out, history, task, turns, results
   std::vector<OpenCall> open_calls;    // without a result yet, in order
   std::vector<DoneCall> done_calls;

@@ -21,6 +21,7 @@ void plain_fields(RunRequest& request, std::string& mode, FieldSet& fields) {
   fields.add("model", &request.model, "Name of a served model; empty: the first that generates");
   fields.add("mode", &mode, "How steps are written").choices({"functions", "react"});
   fields.add("system", &request.system, "Further instructions");
+  fields.add("previous", &request.previous, "A run whose conversation goes on");
   fields.add("temperature", &request.temperature, "0: always the likeliest token; higher: more surprising").range(0, 100);
 }
 
@@ -82,6 +83,12 @@ Result<std::vector<api::Message>> read_history(const Json& list) {
 
 }  // namespace
 
+void MemorySettings::fields(FieldSet& fields, const std::string& prefix) {
+  fields.add(prefix.empty() ? "kind" : prefix, &kind, "What is seen of an earlier conversation: all of it, the last turns, a summary, or turns like the task").choices({"all", "window", "summary", "retrieval"});
+  fields.add(prefix + (prefix.empty() ? "turns" : "_turns"), &turns, "Last turns that are seen as they are").range(1, 10000);
+  fields.add(prefix + (prefix.empty() ? "budget_tokens" : "_budget_tokens"), &budget_tokens, "With a summary: tokens of all that is sent").range(64, 1 << 24);
+}
+
 void RunLimits::fields(FieldSet& fields) {
   fields.add("max_steps", &max_steps, "Turns of the model; at the end one more for the answer").range(1, 1000);
   fields.add("max_seconds", &max_seconds, "Time for model and tools").range(0.001, 86400);
@@ -98,13 +105,14 @@ Result<RunRequest> read_run_request(const Json& object) {
   if (!object.is_object()) return Error{Code::kInvalidArgument, "run: expected an object with a task"};
   RunRequest request;
   std::string mode = "functions";
-  FieldSet plain, limits;
+  FieldSet plain, limits, memory;
   plain_fields(request, mode, plain);
   request.limits.fields(limits);
+  request.memory.fields(memory);
   HANLIN_TRY(read_fields(object, "", plain, [&](const std::string& key, const Json& value) -> Result<bool> {
-    if (key == "limits") {
-      if (!value.is_object()) return wrong("limits", "an object", value);
-      HANLIN_TRY(read_fields(value, "limits.", limits, [](const std::string&, const Json&) -> Result<bool> { return false; }));
+    if (key == "limits" || key == "memory") {
+      if (!value.is_object()) return wrong(key, "an object", value);
+      HANLIN_TRY(read_fields(value, key + ".", key == "limits" ? limits : memory, [](const std::string&, const Json&) -> Result<bool> { return false; }));
     } else if (key == "tools") {
       if (value.is_null()) return true;
       HANLIN_ASSIGN(request.tools, read_names(value));
@@ -129,9 +137,10 @@ Result<RunRequest> read_run_request(const Json& object) {
 Json run_request_json(const RunRequest& request) {
   RunRequest copy = request;
   std::string mode = request.mode == RunMode::kReact ? "react" : "functions";
-  FieldSet plain, limits;
+  FieldSet plain, limits, memory;
   plain_fields(copy, mode, plain);
   copy.limits.fields(limits);
+  copy.memory.fields(memory);
   Json object = plain.to_json();
   if (request.tools) object["tools"] = *request.tools;
   if (!request.permissions.empty()) {
@@ -144,6 +153,7 @@ Json run_request_json(const RunRequest& request) {
   }
   if (request.seed) object["seed"] = *request.seed;
   object["limits"] = limits.to_json();
+  object["memory"] = memory.to_json();
   return object;
 }
 

@@ -37,12 +37,24 @@ struct RunLimits {
   void fields(FieldSet& fields);
 };
 
+// What a run sees of the conversation before it.
+struct MemorySettings {
+  std::string kind = "window";  // all, window, summary (earlier turns are summarised), retrieval (earlier turns like the task are recalled)
+  int64_t turns = 8;            // window, retrieval: the last ones, as they are
+  int64_t budget_tokens = 4096; // summary: of all that is sent
+
+  // Name, bounds and help of each, for JSON; with a prefix for flags.
+  void fields(FieldSet& fields, const std::string& prefix = "");
+};
+
 struct RunRequest {
   std::string task;
   std::string model = {};   // empty: the service's first
   RunMode mode = RunMode::kFunctions;
   std::string system = {};  // further instructions
   std::vector<api::Message> history = {};  // earlier turns, user and assistant
+  std::string previous = {};               // id of a run whose conversation goes on: its history, task and answer come before `history`
+  MemorySettings memory = {};
   std::optional<std::vector<std::string>> tools = {};  // only these; unset: all there are
   std::map<std::string, Permission> permissions = {};  // by tool; the stricter of this and the tool's own holds
   RunLimits limits = {};

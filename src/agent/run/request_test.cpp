@@ -9,7 +9,7 @@ namespace {
 
 TEST(RunRequest, IsReadBackAsItWasWritten) {
   const char* text = R"({"task":"做一下","model":"m","mode":"react","system":"s","temperature":0.5,"seed":7,"tools":["a"],
-    "permissions":{"a":"ask"},"history":[{"role":"user","content":"u"},{"role":"assistant","content":"v"}],"limits":{"max_steps":3,"tool_seconds":0.5}})";
+    "permissions":{"a":"ask"},"history":[{"role":"user","content":"u"},{"role":"assistant","content":"v"}],"limits":{"max_steps":3,"tool_seconds":0.5},"previous":"run_1","memory":{"kind":"summary","budget_tokens":100}})";
   const auto request = read_run_request(*parse_json(text));
   ASSERT_TRUE(request.ok()) << request.error().message;
   EXPECT_EQ(request->mode, RunMode::kReact);
@@ -18,6 +18,9 @@ TEST(RunRequest, IsReadBackAsItWasWritten) {
   EXPECT_EQ(request->limits.max_tokens, RunLimits().max_tokens);
   EXPECT_EQ(request->permissions.at("a"), Permission::kAsk);
   EXPECT_EQ(*request->seed, 7u);
+  EXPECT_EQ(request->previous, "run_1");
+  EXPECT_EQ(request->memory.kind, "summary");
+  EXPECT_EQ(request->memory.budget_tokens, 100);
   const auto again = read_run_request(run_request_json(*request));
   ASSERT_TRUE(again.ok()) << again.error().message;
   EXPECT_EQ(dump_json(run_request_json(*again)), dump_json(run_request_json(*request)));
@@ -40,6 +43,7 @@ TEST(RunRequest, NamesTheFieldThatIsWrong) {
       {R"({"task":"t","seed":-1})", "seed"},
       {R"({"task":"t","temperature":-1})", "temperature"},
       {R"({"task":"t","taks":"t"})", "taks"},
+      {R"({"task":"t","memory":{"kind":"none"}})", "memory.kind"},
   };
   for (const auto& [text, param] : cases) {
     const auto request = read_run_request(*parse_json(text));

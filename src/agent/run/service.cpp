@@ -7,6 +7,7 @@
 #include <random>
 #include <thread>
 
+#include "agent/memory/memory.h"
 #include "agent/run/loop.h"
 #include "base/log.h"
 
@@ -14,6 +15,7 @@ namespace hanlin::agent {
 namespace {
 
 constexpr int64_t kPage = 500;  // events read at once
+constexpr int kMaxChain = 1000;  // runs of one conversation
 
 std::string make_run_id() {
   static constexpr char kLetters[] = "0123456789abcdefghijklmnopqrstuvwxyz";
@@ -100,17 +102,72 @@ Result<std::shared_ptr<ToolBox>> RunService::tools_of(const RunRequest& request)
 
 Result<std::string> RunService::start(const RunRequest& request) {
   const std::string id = make_run_id();
-  // Checked before anything is stored.
-  HANLIN_TRY(launch(id, request, RunProgress(request), /*resumed=*/false));
+  HANLIN_TRY(model_of(request));
+  HANLIN_ASSIGN(const std::optional<RunEvent> context, remember(request));
+  RunProgress progress(request);
+  if (context) progress.apply(*context);
+  HANLIN_TRY(launch(id, request, std::move(progress), context));
   return id;
 }
 
-Status RunService::launch(const std::string& id, const RunRequest& request, RunProgress progress, bool resumed) {
-  const auto active = std::make_shared<Active>(id, request, std::move(progress));
+Result<const api::ServedModel*> RunService::model_of(const RunRequest& request) const {
   const api::ServedModel* model = request.model.empty() ? models_->first_generator() : models_->find(request.model);
-  if (model == nullptr || model->generator == nullptr) {
-    return Error{Code::kNotFound, request.model.empty() ? "model: none that generates is served" : fmt::format("model: none that generates is called '{}'", request.model.substr(0, 64)), "model"};
+  if (model != nullptr && model->generator != nullptr) return model;
+  return Error{Code::kNotFound, request.model.empty() ? "model: none that generates is served" : fmt::format("model: none that generates is called '{}'", request.model.substr(0, 64)), "model"};
+}
+
+Result<std::vector<api::Message>> RunService::conversation(const RunRequest& request) {
+  std::vector<api::Message> messages = request.history;
+  std::string id = request.previous;
+  for (int n = 0; !id.empty(); ++n) {
+    if (n == kMaxChain) return Error{Code::kInvalidArgument, fmt::format("previous: the conversation is longer than {} runs", kMaxChain), "previous"};
+    const Result<RunView> run = get(id);
+    if (!run.ok()) return Error{run.error().code, "previous: " + run.error().message, "previous"};
+    if (!run->progress.finished()) return Error{Code::kInvalidArgument, fmt::format("previous: expected a run that has ended; '{}' is {}", id, run->state), "previous"};
+    std::vector<api::Message> earlier = run->request.history;
+    earlier.push_back({.role = "user", .content = run->request.task});
+    earlier.push_back({.role = "assistant", .content = run->progress.answer});
+    messages.insert(messages.begin(), earlier.begin(), earlier.end());
+    id = run->request.previous;
   }
+  return messages;
+}
+
+Result<std::optional<RunEvent>> RunService::remember(const RunRequest& request) {
+  if (request.previous.empty() && request.history.empty()) return std::optional<RunEvent>();
+  HANLIN_ASSIGN(std::vector<api::Message> messages, conversation(request));
+  messages.push_back({.role = "user", .content = request.task});
+  HANLIN_ASSIGN(const std::unique_ptr<Memory> memory, memory_of(request));
+  if (memory) {
+    HANLIN_ASSIGN(messages, memory->select(messages));
+  }
+  // What is remembered of earlier turns stands in a system message.
+  Json data = {{"note", ""}, {"messages", Json::array()}};
+  for (const api::Message& message : messages) {
+    if (message.role == "system") data["note"] = message.content;
+    else data["messages"].push_back({{"role", message.role}, {"content", message.content}});
+  }
+  return std::optional<RunEvent>(RunEvent{.type = "context", .data = std::move(data)});
+}
+
+Result<std::unique_ptr<Memory>> RunService::memory_of(const RunRequest& request) const {
+  const MemorySettings& settings = request.memory;
+  if (settings.kind == "window") return make_window_memory(static_cast<int>(settings.turns) + 1);  // the task is a turn as well
+  if (settings.kind == "summary") {
+    HANLIN_ASSIGN(const api::ServedModel* model, model_of(request));
+    return make_summary_memory({.generator = model->generator, .budget_tokens = settings.budget_tokens, .summary_tokens = settings.budget_tokens / 4});
+  }
+  if (settings.kind == "retrieval") {
+    const api::ServedModel* embedder = models_->first_embedder();
+    if (embedder == nullptr) return Error{Code::kInvalidArgument, "memory.kind: \"retrieval\" needs a model that embeds, and none is served", "memory.kind"};
+    return make_retrieval_memory({.embedder = embedder->embedder, .n_recent_turns = static_cast<int>(settings.turns)});
+  }
+  return std::unique_ptr<Memory>();
+}
+
+Status RunService::launch(const std::string& id, const RunRequest& request, RunProgress progress, const std::optional<RunEvent>& first) {
+  const auto active = std::make_shared<Active>(id, request, std::move(progress));
+  HANLIN_ASSIGN(const api::ServedModel* model, model_of(request));
   active->model = model->name;
   active->generator = model->generator;
   HANLIN_ASSIGN(active->tools, tools_of(request));
@@ -126,11 +183,10 @@ Status RunService::launch(const std::string& id, const RunRequest& request, RunP
   if (active_.size() >= options_.max_active) {
     return Error{Code::kResourceExhausted, fmt::format("runs: expected at most {} at the same time; try again when one has ended", options_.max_active)};
   }
-  if (resumed) {
-    std::vector<store::StoredEvent> events = {{.type = "resumed", .data_json = "{}"}};
+  if (!first || first->type != "resumed") HANLIN_TRY(store_->create({.id = id, .state = "running", .request_json = dump_json(run_request_json(request))}));
+  if (first) {
+    std::vector<store::StoredEvent> events = {{.type = first->type, .data_json = dump_json(first->data)}};
     HANLIN_TRY(store_->append(id, "running", &events));
-  } else {
-    HANLIN_TRY(store_->create({.id = id, .state = "running", .request_json = dump_json(run_request_json(request))}));
   }
   active_[id] = active;
   active->thread = std::jthread([this, active = active.get()](std::stop_token) { work(*active); });
@@ -215,7 +271,7 @@ Result<std::vector<RunEvent>> RunService::events(const std::string& id, int64_t 
 Status RunService::resume(const std::string& id) {
   HANLIN_ASSIGN(RunView view, get(id));
   if (view.state != "interrupted") return Error{Code::kInvalidArgument, fmt::format("run: only an interrupted one can be resumed; '{}' is {}", id, view.state), "id"};
-  return launch(id, view.request, std::move(view.progress), /*resumed=*/true);
+  return launch(id, view.request, std::move(view.progress), RunEvent{.type = "resumed"});
 }
 
 Status RunService::cancel(const std::string& id) {

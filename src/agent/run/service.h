@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agent/chat_style.h"
+#include "agent/memory/memory.h"
 #include "agent/run/approvals.h"
 #include "agent/run/events.h"
 #include "agent/run/progress.h"
@@ -43,7 +44,7 @@ class RunService {
                                                     std::unique_ptr<store::RunStore> store);
   ~RunService();  // stop()
 
-  // Returns its id at once; the run goes on in a thread of its own. A tool of the request that does not exist, or a model that does
+  // Returns its id; the run goes on in a thread of its own. Blocks only while a summary or vectors of an earlier conversation are made. A tool of the request that does not exist, or a model that does
   // not, is an error.
   Result<std::string> start(const RunRequest& request);
   Result<RunView> get(const std::string& id);
@@ -75,8 +76,15 @@ class RunService {
  private:
   struct Active;
   RunService(RunServiceOptions options, std::shared_ptr<const api::ModelSet> models, std::shared_ptr<const ToolBox> tools, std::unique_ptr<store::RunStore> store);
+  Result<const api::ServedModel*> model_of(const RunRequest& request) const;
+  // Everything said before the task.
+  Result<std::vector<api::Message>> conversation(const RunRequest& request);
+  Result<std::unique_ptr<Memory>> memory_of(const RunRequest& request) const;  // null: it sees all
+  // The event "context": what of the conversation the model sees; none: there was none.
+  Result<std::optional<RunEvent>> remember(const RunRequest& request);
   Result<std::shared_ptr<ToolBox>> tools_of(const RunRequest& request) const;
-  Status launch(const std::string& id, const RunRequest& request, RunProgress progress, bool resumed);
+  // `first`: the event "resumed", or the first of a new run, if it has one.
+  Status launch(const std::string& id, const RunRequest& request, RunProgress progress, const std::optional<RunEvent>& first);
   void work(Active& active);
   Status emit(Active& active, RunEvent event);
   static void show(Active& active, const RunEvent& event);

@@ -182,6 +182,41 @@ TEST_F(RunServiceTest, ATraceIsReplayedFromAnyPlace) {
   EXPECT_EQ(service->events(view.id, 0, 3)->size(), 3u);
 }
 
+TEST_F(RunServiceTest, AConversationGoesOn) {
+  start_service({"Paris.", "About two million.", "Yes."}, {});
+  const RunView first = run({.task = "Capital of France?"});
+  const RunView second = run({.task = "How many people live there?", .previous = first.id});
+  ASSERT_EQ(turns->messages(1).size(), 3u);
+  EXPECT_EQ(turns->messages(1)[1].content, "Paris.");
+  // Of the whole conversation the last turn is seen.
+  const RunView third = run({.task = "Sure?", .previous = second.id, .memory = {.kind = "window", .turns = 1}});
+  const auto messages = turns->messages(2);
+  ASSERT_EQ(messages.size(), 3u);
+  EXPECT_EQ(messages[0].content, "How many people live there?");
+  EXPECT_EQ(messages[2].content, "Sure?");
+  EXPECT_EQ(third.progress.answer, "Yes.");
+  EXPECT_EQ(service->start({.task = "t", .previous = "run_none"}).error().param, "previous");
+  EXPECT_EQ(service->start({.task = "t", .previous = first.id, .memory = {.kind = "retrieval"}}).error().param, "memory.kind");
+}
+
+TEST_F(RunServiceTest, WhatIsRememberedStandsInTheInstructions) {
+  // A budget that holds the last turn only: the model is asked for a summary first.
+  start_service({"They spoke of Paris.", "ok"}, {});
+  std::vector<api::Message> history;
+  for (int i = 0; i < 6; ++i) {
+    history.push_back({.role = "user", .content = std::string(100, static_cast<char>('a' + i))});
+    history.push_back({.role = "assistant", .content = "yes"});
+  }
+  run({.task = "go on", .system = "Be short.", .history = history, .memory = {.kind = "summary", .budget_tokens = 300}});
+  ASSERT_EQ(turns->requests().size(), 2u);
+  const auto messages = turns->messages(1);
+  EXPECT_EQ(messages[0].role, "system");
+  EXPECT_TRUE(messages[0].content.starts_with("Be short.\n\n")) << messages[0].content;
+  EXPECT_NE(messages[0].content.find("They spoke of Paris."), std::string::npos) << messages[0].content;
+  EXPECT_EQ(messages.back().content, "go on");
+  EXPECT_LT(messages.size(), 8u);
+}
+
 TEST_F(RunServiceTest, UnknownNamesAreErrors) {
   start_service({}, {echo_tool()});
   EXPECT_EQ(service->start({.task = "t", .model = "other"}).error().param, "model");

@@ -19,7 +19,7 @@ constexpr int64_t kMaxPage = 200;
 constexpr int64_t kMaxEvents = 1000;
 
 Result<agent::RunService*> service_of(const EndpointContext& context) {
-  if (context.runs == nullptr) return Error{Code::kNotFound, "agents: this service runs none; start it without --agents false"};
+  if (context.runs == nullptr) return Error{Code::kNotFound, "agents: this service runs none; start it without --no-agents"};
   return context.runs;
 }
 

@@ -72,8 +72,8 @@ class ChatStream final : public GenerationAnswer {
       case Delta::Kind::kReasoning: return R"({"reasoning_content":)" + text + "}";
       case Delta::Kind::kCallBegin:
         if (plan_.legacy_calls) return fmt::format(R"({{"function_call":{{"name":{},"arguments":""}}}})", text);
-        return fmt::format(R"({{"tool_calls":[{{"index":{},"id":"{}","type":"function","function":{{"name":{},"arguments":""}}}}]}})",
-                           delta.call_idx, agent::make_call_id(), text);
+        return fmt::format(R"({{"tool_calls":[{{"index":{},"id":{},"type":"function","function":{{"name":{},"arguments":""}}}}]}})",
+                           delta.call_idx, json_quoted(delta.id), text);
       case Delta::Kind::kArguments:
         if (plan_.legacy_calls) return fmt::format(R"({{"function_call":{{"arguments":{}}}}})", text);
         return fmt::format(R"({{"tool_calls":[{{"index":{},"function":{{"arguments":{}}}}}]}})", delta.call_idx, text);
@@ -137,7 +137,7 @@ class ChatWhole final : public GenerationAnswer {
       for (const agent::Reply::Call& call : reply.complete_calls()) {
         Json function = {{"name", call.name}, {"arguments", call.arguments}};
         if (legacy) list.push_back(std::move(function));
-        else list.push_back({{"id", agent::make_call_id()}, {"type", "function"}, {"function", std::move(function)}});
+        else list.push_back({{"id", call.id}, {"type", "function"}, {"function", std::move(function)}});
       }
       Json message = {{"role", "assistant"}};
       message["content"] = reply.content.empty() && !list.empty() ? Json() : Json(reply.content);

@@ -30,18 +30,6 @@ Result<api::ChatPrompt> read_chat_prompt(JsonFields& fields) {
   return prompt;
 }
 
-// How this model's template handles tools, and whether this request's options make it open the thoughts.
-agent::ChatStyle chat_style(const EndpointContext& context, const api::ServedModel& model, const api::ChatPrompt& prompt) {
-  agent::ChatStyle style = context.chat_styles.of(model.generator);
-  if (!prompt.template_kwargs_json.empty()) {
-    api::ChatPrompt question{{api::Message{"user", "?"}}};
-    question.template_kwargs_json = prompt.template_kwargs_json;
-    if (const auto text = model.generator->render_chat(question); text.ok()) agent::judge_prompt_end(*text, &style);
-  }
-  style.opens_reasoning = style.opens_reasoning && prompt.add_generation_prompt;
-  return style;
-}
-
 Result<RunningGeneration> start_chat(const EndpointContext& context) {
   HANLIN_ASSIGN(const Json body, parse_body(context.request.body));
   JsonFields fields(body);
@@ -58,7 +46,7 @@ Result<RunningGeneration> start_chat(const EndpointContext& context) {
   if (request.constraint && tools.forced.required) {
     return Error{Code::kInvalidArgument, "tool_choice: expected no demanded call together with " + request.constraint->param, "tool_choice"};
   }
-  const agent::ChatStyle style = chat_style(context, *model, prompt);
+  const agent::ChatStyle style = agent::style_of_prompt(context.chat_styles.of(model->generator), *model->generator, prompt);
   request.prompt = std::move(prompt);
   ChatAnswerPlan plan;
   plan.n_choices = request.n;

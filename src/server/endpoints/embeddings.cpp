@@ -48,12 +48,14 @@ Result<HttpResponse> embed(const EndpointContext& context) {
   HANLIN_ASSIGN(const api::ServedModel* model, embedder_model(context, fields));
   api::EmbedRequest request;
   read_inputs(fields, &request);
-  request.dimensions = fields.integer("dimensions", 0, 1, model->embedder->embedder_info().dimensions);
+  request.dimensions = read_dimensions(fields, *model->embedder);
   request.truncate = fields.boolean("truncate", false);
   const std::string format = fields.text("encoding_format", "float");
   if (format != "float" && format != "base64") fields.fail("encoding_format", "expected \"float\" or \"base64\", got \"" + format.substr(0, 40) + "\"");
   HANLIN_TRY(fields.status());
-  HANLIN_ASSIGN(const api::EmbedResult result, model->embedder->embed(request));
+  Result<api::EmbedResult> embedded = model->embedder->embed(request);
+  if (!embedded.ok()) return model_error(std::move(embedded).error());
+  const api::EmbedResult result = std::move(embedded).value();
   context.metrics.embedded_tokens(model->name, result.prompt_tokens);
 
   Json data = Json::array();

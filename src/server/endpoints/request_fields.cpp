@@ -163,6 +163,11 @@ void read_generation_fields(const EndpointContext& context, JsonFields& fields, 
                                              std::chrono::duration<double>(std::min(timeout, limit)));
 }
 
+int64_t read_dimensions(JsonFields& fields, const api::Embedder& embedder) {
+  const int64_t most = embedder.embedder_info().dimensions;
+  return fields.integer("dimensions", 0, 1, most > 0 ? most : INT32_MAX);
+}
+
 StreamFields read_stream_fields(JsonFields& fields) {
   StreamFields result;
   result.stream = fields.boolean("stream", false);

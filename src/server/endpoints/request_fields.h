@@ -22,6 +22,9 @@ Result<const api::ServedModel*> reranker_model(const EndpointContext& context, J
 // Names and ranges as OpenAI's, the rest as vLLM's.
 void read_generation_fields(const EndpointContext& context, JsonFields& fields, api::GenerateRequest* request);
 
+// "dimensions": at most the model's own number, where that is known already. 0: all.
+int64_t read_dimensions(JsonFields& fields, const api::Embedder& embedder);
+
 // stream and stream_options.include_usage.
 struct StreamFields {
   bool stream = false;

@@ -95,10 +95,12 @@ Result<HttpResponse> embed(const EndpointContext& context) {
     if (text.empty()) fields.fail("text", "expected a text that is not empty");
     request.inputs.emplace_back(std::move(text));
   }
-  request.dimensions = fields.integer("dimensions", 0, 1, model->embedder->embedder_info().dimensions);
+  request.dimensions = read_dimensions(fields, *model->embedder);
   request.truncate = fields.boolean("truncate", false);
   HANLIN_TRY(fields.status());
-  HANLIN_ASSIGN(const api::EmbedResult result, model->embedder->embed(request));
+  Result<api::EmbedResult> embedded = model->embedder->embed(request);
+  if (!embedded.ok()) return model_error(std::move(embedded).error());
+  const api::EmbedResult result = std::move(embedded).value();
   context.metrics.embedded_tokens(model->name, result.prompt_tokens);
   Json answer;
   if (many) answer["embeddings"] = result.vectors;

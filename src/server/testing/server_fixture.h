@@ -23,7 +23,7 @@ class ServerTest : public ::testing::Test {
   void start(ServerOptions options = {}, api::ScriptFn script = api::parrot_script) {
     generator_ = std::make_shared<api::ScriptedGenerator>(model_info("talker"), std::move(script));
     auto models = std::make_shared<api::ModelSet>();
-    models->models.push_back({.name = "talker", .aliases = {"default"}, .generator = generator_});
+    models->models.push_back({.name = "talker", .aliases = {"default"}, .generator = served(generator_)});
     models->models.push_back({.name = "vectors", .embedder = std::make_shared<api::ScriptedEmbedder>(model_info("vectors"), 8, 64),
                               .reranker = std::make_shared<api::ScriptedReranker>(model_info("vectors"))});
     options.port = 0;
@@ -32,6 +32,8 @@ class ServerTest : public ::testing::Test {
     ASSERT_TRUE(started.ok()) << started.error().message;
     server_ = std::move(started).value();
   }
+  // What stands between the service and the scripted generator.
+  virtual std::shared_ptr<api::TextGenerator> served(std::shared_ptr<api::TextGenerator> generator) { return generator; }
   void TearDown() override {
     if (server_) server_->stop();
   }
