@@ -51,7 +51,7 @@ WALLS = {
     r"boost/(multiprecision|math)": ["src/agent/tools/calculator_value."],
     r"valijson/": ["src/agent/run/check_arguments.cpp"],
     r"seccomp\.h": ["src/agent/sandbox/seccomp_filter.cpp"],
-    r"sqlite3\.h": ["src/agent/tools/sql", "src/store/"],
+    r"sqlite3\.h": ["src/agent/tools/sql", "src/store/sqlite.cpp"],
     r"libpq-fe\.h": ["src/agent/tools/postgres_reader.cpp"],
     r"unicode/": ["src/agent/tools/"],
     r"(immintrin|x86intrin|cpuid)\.h": ["src/kernels/", "src/base/compute_pool.cpp"],

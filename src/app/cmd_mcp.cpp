@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "agent/mcp/server.h"
+#include "agent/run/check_arguments.h"
 #include "app/commands.h"
 #include "app/tool_settings.h"
 #include "base/json.h"
@@ -26,7 +27,8 @@ Status serve(const Config& config, bool list) {
   }
   std::signal(SIGPIPE, SIG_IGN);  // a client that is gone: the end of the input says so as well
   std::ios::sync_with_stdio(false);
-  agent::mcp::Server server(std::move(box), {.version = HANLIN_VERSION});
+  const auto check = [](const agent::Tool& tool, const Json& call) { return agent::check_arguments(tool.parameters_json, call); };
+  agent::mcp::Server server(std::move(box), {.version = HANLIN_VERSION, .check = check});
   return agent::mcp::serve_stdio(server, std::cin, std::cout);
 }
 

@@ -10,9 +10,11 @@ import sys
 package, transport = sys.argv[1:3]
 if package == "mcp":
     from mcp.server.mcpserver import Context, MCPServer
+    from mcp.server.mcpserver.exceptions import ToolError
     server = MCPServer("test")
 else:
     from fastmcp import Context, FastMCP
+    from fastmcp.exceptions import ToolError
     server = FastMCP("test")
 
 
@@ -25,7 +27,7 @@ def add(a: int, b: int) -> str:
 @server.tool()
 def fail(reason: str) -> str:
     """Fails"""
-    raise ValueError(reason)
+    raise ToolError(reason)
 
 
 @server.tool()
@@ -51,14 +53,13 @@ async def grow(ctx: Context) -> str:
 
     if package == "mcp":
         server.add_tool(grown)
-        if hasattr(ctx, "notify_tools_changed"):
-            await ctx.notify_tools_changed()
-        try:
-            await ctx.session.send_tool_list_changed()
-        except Exception as error:  # the stateless version has no such channel
-            print(error, file=sys.stderr)
+        await ctx.notify_tools_changed()
     else:
         server.tool(grown)
+    try:
+        await ctx.session.send_tool_list_changed()
+    except Exception as error:  # the stateless version has no such channel
+        print(error, file=sys.stderr)
     return "grown"
 
 

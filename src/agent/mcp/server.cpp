@@ -177,7 +177,12 @@ Json Server::call(const Request& request) {
 Json Server::result_of_call(RunnableTool& tool, const Json& arguments, std::stop_token stop) const {
   const ToolContext context{.deadline = std::chrono::steady_clock::now() + options_.call_timeout, .stop = std::move(stop)};
   const Status checked = options_.check ? options_.check(tool.tool(), arguments) : Status();
-  const Result<std::string> output = checked.ok() ? tool.run(arguments, context) : Result<std::string>(checked.error());
+  Result<std::string> output = Error{Code::kInternal, ""};
+  try {
+    output = checked.ok() ? tool.run(arguments, context) : Result<std::string>(checked.error());
+  } catch (const std::exception& exception) {  // of a library below a tool
+    output = Error{Code::kInternal, fmt::format("{} failed: {}", tool.tool().name, exception.what())};
+  }
   const std::string& text = output.ok() ? *output : output.error().message;
   return {{"content", {{{"type", "text"}, {"text", text}}}}, {"isError", !output.ok()}};
 }

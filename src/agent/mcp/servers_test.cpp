@@ -131,6 +131,7 @@ TEST_P(McpRealServers, ListsAndCalls) {
   EXPECT_FALSE(client->call("nothing", Json::object(), {}).ok());
   std::vector<double> seen;
   EXPECT_EQ(client->call("steps", {{"n", 3}}, {}, [&](double progress, double total, const std::string&) { seen.push_back(progress / total); }).value(), "done");
+  if (std::string_view(GetParam().transport) == "json") return;  // one answer, and nothing before it
   ASSERT_EQ(seen.size(), 3u);
   EXPECT_EQ(seen.back(), 1.0);
 }
@@ -153,7 +154,8 @@ TEST_P(McpRealServers, ChangesOfTheListAreHeard) {
   const Status connected = session.connect({});
   ASSERT_TRUE(connected.ok()) << connected.error().message;
   const Json capabilities = session.capabilities();
-  if (!capabilities.contains("tools") || capabilities["tools"].value("listChanged", Json()) != true) GTEST_SKIP() << "this server does not tell of changes: " << dump_json(capabilities);
+  const bool promised = capabilities.contains("tools") && capabilities["tools"].value("listChanged", Json()) == true;
+  if (GetParam().modern && !promised) GTEST_SKIP() << "this server does not tell of changes: " << dump_json(capabilities);
   const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(1);
   bool heard = false;
   // Where the stream of changes opens beside the calls, a first change may come before it: then there is a next one.

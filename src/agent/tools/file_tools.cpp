@@ -259,7 +259,10 @@ Result<std::shared_ptr<RunnableTool>> make_command_tool(FileToolHead head, Comma
 
 std::shared_ptr<RunnableTool> make_fixed_tool(FileToolHead head, Json result) { return std::make_shared<FixedTool>(std::move(head), std::move(result)); }
 
-std::shared_ptr<RunnableTool> make_manual_tool(FileToolHead head) { return std::make_shared<ManualTool>(std::move(head)); }
+std::shared_ptr<RunnableTool> make_manual_tool(FileToolHead head) {
+  if (head.permission == Permission::kAllow) head.permission = Permission::kAsk;  // there is a person to ask in any case
+  return std::make_shared<ManualTool>(std::move(head));
+}
 
 net::HttpRules rules_for_named_server(const hub::Url& url, bool private_network) {
   net::HttpRules rules = net::rules_for_server(url);

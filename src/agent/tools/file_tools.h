@@ -61,7 +61,7 @@ Result<std::shared_ptr<RunnableTool>> make_command_tool(FileToolHead head, Comma
 // A fixed result. In its texts "{argument}" is replaced by the argument; a text that is nothing else becomes its JSON value.
 std::shared_ptr<RunnableTool> make_fixed_tool(FileToolHead head, Json result);
 
-// A tool that a person runs (is_manual()).
+// A tool that a person runs (is_manual()); it asks, unless it is denied.
 std::shared_ptr<RunnableTool> make_manual_tool(FileToolHead head);
 
 // Which servers such a tool may reach: only the one that its file names. A private address is allowed if the file names it as such

@@ -32,7 +32,8 @@ void append(std::string* text, UChar32 c) {
 
 // English plurals as their singular, roughly and always the same way: Harman, "How effective is suffixing?" (1991).
 void drop_plural(std::string* word) {
-  const auto ends = [&](std::string_view end) { return word->size() > end.size() + 1 && word->ends_with(end); };
+  const auto ends = [&](std::string_view end) { return word->ends_with(end); };
+  if (word->size() < 3) return;
   if (ends("ies") && !ends("eies") && !ends("aies")) word->replace(word->size() - 3, 3, "y");
   else if (ends("es") && !ends("aes") && !ends("ees") && !ends("oes")) word->pop_back();
   else if (ends("s") && !ends("us") && !ends("ss")) word->pop_back();

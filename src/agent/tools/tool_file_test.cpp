@@ -65,6 +65,7 @@ TEST_F(ToolFileTest, ResultsKeepTypesAndOtherBraces) {
 TEST_F(ToolFileTest, WithoutAWayToRunAPersonIsAsked) {
   const auto tool = one(R"({"name": "open_door"})");
   EXPECT_TRUE(tool->is_manual());
+  EXPECT_EQ(tool->permission(), Permission::kAsk);
   EXPECT_EQ(tool->run(Json::object(), {}).error().code, Code::kUnsupported);
 }
 
