@@ -108,7 +108,7 @@ const char* const kOpenapiSchemas = R"json({
   "permissions": {"type": "object", "additionalProperties": {"enum": ["allow", "ask", "deny"]}, "description": "By tool; the stricter of this and the tool's own holds"},
   "temperature": {"type": "number", "minimum": 0, "default": 0}, "seed": {"type": "integer", "minimum": 0},
   "limits": {"type": "object", "properties": {"max_steps": {"type": "integer", "default": 12}, "max_seconds": {"type": "number", "default": 300},
-    "max_tokens": {"type": "integer", "default": 32768}, "max_step_tokens": {"type": "integer", "default": 1024}, "max_calls_per_tool": {"type": "integer", "default": 20},
+    "max_tokens": {"type": "integer", "default": 32768}, "max_step_tokens": {"type": "integer", "default": 1024}, "max_turn_calls": {"type": "integer", "default": 8}, "max_calls_per_tool": {"type": "integer", "default": 20},
     "max_repeats": {"type": "integer", "default": 3}, "tool_seconds": {"type": "number", "default": 60}, "approval_seconds": {"type": "number", "default": 300},
     "max_result_bytes": {"type": "integer", "default": 16384}}},
   "stream": {"type": "boolean", "default": false, "description": "Events until the run ends"},

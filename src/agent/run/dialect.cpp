@@ -1,6 +1,7 @@
 #include "agent/run/dialect.h"
 
 #include <algorithm>
+#include <set>
 
 #include "agent/call_grammar.h"
 #include "agent/react_parser.h"
@@ -33,15 +34,17 @@ std::string with_note(const std::string& system, const std::string& note) { retu
 
 class FunctionInput final : public TurnInput {
  public:
-  explicit FunctionInput(const TurnPlan& plan) : reader_(plan) {}
+  FunctionInput(const TurnPlan& plan, int64_t max_calls) : reader_(plan), max_calls_(max_calls) {}
   std::vector<Delta> read(const api::TokenEvent& event) override {
     std::vector<Delta> deltas = reader_.read(event);
     reply_.add(deltas);
     return deltas;
   }
+  // Small models that have begun to call do not find the end: the same call again is none, and nothing good comes behind it.
+  bool complete() const override { return reader_.n_calls() >= max_calls_ || (reader_.n_calls() > 1 && different_calls().size() < static_cast<size_t>(reader_.n_calls())); }
   Turn finish() override {
     Turn turn{.content = reply_.content, .reasoning = reply_.reasoning};
-    for (Reply::Call& call : reply_.complete_calls()) turn.calls.push_back({std::move(call.name), std::move(call.arguments), std::move(call.id)});
+    for (Reply::Call& call : different_calls()) turn.calls.push_back({std::move(call.name), std::move(call.arguments), std::move(call.id)});
     if (!turn.calls.empty()) return turn;
     turn.answer = reply_.content;
     if (turn.answer.find_first_not_of(" \t\r\n") == std::string::npos) turn.error = "Your answer was empty. Call a tool, or answer in words.";
@@ -49,9 +52,27 @@ class FunctionInput final : public TurnInput {
   }
 
  private:
+  std::vector<Reply::Call> different_calls() const {
+    std::vector<Reply::Call> calls;
+    std::set<std::string> seen;
+    for (Reply::Call& call : reply_.complete_calls()) {
+      if (seen.insert(call_text(call.name, call.arguments)).second) calls.push_back(std::move(call));
+    }
+    return calls;
+  }
+
   TurnReader reader_;
+  const int64_t max_calls_;
   Reply reply_;
 };
+
+// Words, which do not begin as a call does.
+api::Constraint in_words() {
+  api::Constraint constraint;
+  constraint.kind = api::Constraint::Kind::kGrammar;
+  constraint.source = "root ::= [^{\\[<` \\n\\t\\r] ([^\\n] | \"\\n\")*\n";
+  return constraint;
+}
 
 // The properties of a tool's arguments.
 Json properties_of(const Tool& tool) {
@@ -104,16 +125,11 @@ class ReactInput final : public TurnInput {
 };
 
 std::string react_prompt(const RunRequest& run, const Words& words, const ToolSet& tools) {
-  std::string list, names;
-  for (const Tool& tool : tools.tools()) {
-    list += "- " + tool.name + ": " + tool.description + " " + words.arguments + " " + dump_json(properties_of(tool)) + "\n";
-    names += (names.empty() ? "" : ", ") + tool.name;
-  }
   std::string text = run.system.empty() ? "" : run.system + "\n\n";
   if (tools.empty()) return text + words.react_without_tools;
-  return text + words.react_intro + "\n" + list + "\n" + words.react_form + "\n\n" + words.thought + " " + words.thought_hint + "\n" + words.action + " " + words.action_hint +
-         " " + names + "\n" + words.input + " " + words.input_hint + "\n" + words.observation + " " + words.observation_hint + "\n…\n" + words.thought + " " +
-         words.final_thought + "\n" + words.final + " " + words.final_hint;
+  text += words.react_intro + "\n";
+  for (const Tool& tool : tools.tools()) text += "- " + tool.name + ": " + tool.description + " " + words.arguments + " " + dump_json(properties_of(tool)) + "\n";
+  return text + "\n" + words.react_form;
 }
 
 // Thought in one line, then a legal action or the final answer.
@@ -130,6 +146,7 @@ api::Constraint react_grammar(const Words& words, const ToolSet& tools, bool fin
   }
   const std::string answer = ebnf_literal(words.final + " ") + " text";
   constraint.source = "text ::= [^ \\n\\t\\r] ([^\\n] | \"\\n\")*\n";
+  if (calls.empty()) constraint.kind = api::Constraint::Kind::kGrammar;  // without values
   if (final_step) {
     constraint.source = "root ::= " + answer + "\n" + constraint.source;
     return constraint;
@@ -150,15 +167,20 @@ Step function_step(const RunRequest& run, const RunProgress& progress, const Ste
   const std::string system = with_note(run.system.empty() && has_tools ? words.function_system : run.system, progress.note);
   if (!system.empty()) prompt.messages.push_back({.role = "system", .content = system});
   prompt.messages.insert(prompt.messages.end(), progress.messages.begin(), progress.messages.end());
+  // Small models go on calling where the last message is a result; this tells them what is expected now.
+  const bool after_results = !context.style.native && progress.messages.back().role == "tool";
   if (final_step) prompt.messages.push_back({.role = "user", .content = words.answer_now});
+  else if (after_results) prompt.messages.push_back({.role = "user", .content = words.after_results});
   step.request.prompt = std::move(prompt);
   TurnTools offered;
   if (has_tools && !final_step) {
     offered.tools = context.tools;
     offered.tools_json = tools_json(*context.tools);
+    offered.max_calls = static_cast<int>(run.limits.max_turn_calls);
   }
+  if (final_step && !context.style.native && !context.style.opens_reasoning) step.request.constraint = in_words();
   const TurnPlan plan = plan_turn(context.style, offered, &step.request);
-  step.input = std::make_unique<FunctionInput>(plan);
+  step.input = std::make_unique<FunctionInput>(plan, run.limits.max_turn_calls);
   return step;
 }
 
@@ -171,7 +193,8 @@ Step react_step(const RunRequest& run, const RunProgress& progress, const StepCo
   api::ChatPrompt prompt;
   prompt.messages.push_back({.role = "system", .content = with_note(react_prompt(run, words, tools), progress.note)});
   for (const api::Message& message : progress.messages) {
-    if (message.role == "tool") prompt.messages.push_back({.role = "user", .content = words.observation + " " + message.content});
+    const bool last = &message == &progress.messages.back();
+    if (message.role == "tool") prompt.messages.push_back({.role = "user", .content = words.observation + " " + message.content + (last && !final_step ? "\n\n" + words.react_go_on : "")});
     else prompt.messages.push_back({.role = message.role, .content = message.content});
   }
   if (final_step) prompt.messages.push_back({.role = "user", .content = words.answer_now + " " + words.begin_with + " \"" + words.final + "\""});

@@ -33,6 +33,7 @@ class TurnInput {
   virtual ~TurnInput() = default;
   // What people may see of this event.
   virtual std::vector<Delta> read(const api::TokenEvent& event) = 0;
+  virtual bool complete() const { return false; }  // nothing more is wanted of this turn
   virtual Turn finish() = 0;
 };
 

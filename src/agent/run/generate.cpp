@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 namespace hanlin::agent {
@@ -17,7 +18,7 @@ struct Mailbox {
 
 }  // namespace
 
-Result<Generated> generate(api::TextGenerator& generator, api::GenerateRequest request, const std::function<void(const api::TokenEvent&)>& on_event,
+Result<Generated> generate(api::TextGenerator& generator, api::GenerateRequest request, const std::function<bool(const api::TokenEvent&)>& on_event,
                            std::chrono::steady_clock::time_point deadline, std::stop_token stop) {
   const auto mailbox = std::make_shared<Mailbox>();
   HANLIN_ASSIGN(const auto generation, generator.submit(std::move(request), [mailbox](api::TokenEvent&& event) {
@@ -28,7 +29,7 @@ Result<Generated> generate(api::TextGenerator& generator, api::GenerateRequest r
     mailbox->arrived.notify_one();
   }));
   Generated generated;
-  bool cancelled = false;
+  bool cancelled = false, enough = false;
   while (true) {
     std::vector<api::TokenEvent> events;
     {
@@ -45,12 +46,16 @@ Result<Generated> generate(api::TextGenerator& generator, api::GenerateRequest r
     }
     for (const api::TokenEvent& event : events) {
       if (event.error) return *event.error;
-      on_event(event);
+      if (!enough && !on_event(event)) {
+        enough = true;
+        if (!std::exchange(cancelled, true)) generation->cancel();
+      }
       if (event.finish) generated.finish = *event.finish;
       if (!event.last) continue;
       generated.usage = event.usage;
       if (stop.stop_requested()) return Error{Code::kCancelled, "generation: the run was stopped"};
       // It may have ended by itself before it noticed.
+      if (enough) generated.finish = api::FinishReason::kStop;
       generated.out_of_time = generated.out_of_time && generated.finish == api::FinishReason::kCancelled;
       return generated;
     }

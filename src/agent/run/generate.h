@@ -16,9 +16,10 @@ struct Generated {
   api::Usage usage = {};
 };
 
-// Runs one request to its end; `on_event` sees every event on the caller's thread. Errors: those of the generator; kCancelled when `stop`
+// Runs one request to its end; `on_event` sees every event on the caller's thread and says whether more is wanted: if not, the request is
+// cancelled, and what comes of it until it ends is not seen. Errors: those of the generator; kCancelled when `stop`
 // was requested.
-Result<Generated> generate(api::TextGenerator& generator, api::GenerateRequest request, const std::function<void(const api::TokenEvent&)>& on_event,
+Result<Generated> generate(api::TextGenerator& generator, api::GenerateRequest request, const std::function<bool(const api::TokenEvent&)>& on_event,
                            std::chrono::steady_clock::time_point deadline, std::stop_token stop);
 
 }  // namespace hanlin::agent

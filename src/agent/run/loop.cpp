@@ -86,11 +86,12 @@ class Loop {
     }
     step.request.id = fmt::format("{}-{}", parts_.run_id, number);
     Status shown;
-    const auto show = [&](const api::TokenEvent& event) {
+    const auto show = [&](const api::TokenEvent& event) -> bool {
       for (const Delta& delta : step.input->read(event)) {
         const bool thought = delta.kind == Delta::Kind::kReasoning;
         if (shown.ok() && (thought || delta.kind == Delta::Kind::kContent)) shown = parts_.emit({.type = thought ? "reasoning" : "text", .data = {{"text", delta.text}}});
       }
+      return shown.ok() && !step.input->complete();
     };
     HANLIN_ASSIGN(const Generated generated, generate(*parts_.generator, std::move(step.request), show, deadline, stop_));
     HANLIN_TRY(shown);
@@ -144,7 +145,7 @@ class Loop {
       if (call.started || progress_.calls_by_text[call_text(call.name, call.arguments)] < request_.limits.max_repeats) continue;
       // It goes round in circles: nothing of this turn runs any more.
       HANLIN_TRY(emit_limit({"max_repeats", fmt::format("the call {}({}) came {} times", call.name, call.arguments, request_.limits.max_repeats)}));
-      const std::string message = fmt::format("error: not run, because this was the same call for the {}th time", request_.limits.max_repeats);
+      const std::string message = fmt::format("error: not run, because a call came {} times", request_.limits.max_repeats);
       for (const OpenCall& open : std::vector<OpenCall>(progress_.open_calls)) {
         HANLIN_TRY(emit("result", {{"id", open.id}, {"name", open.name}, {"ok", false}, {"result", message}, {"seconds", 0.0}}));
       }

@@ -28,7 +28,20 @@ TEST_F(RunsTest, CallsAToolAndAnswers) {
   EXPECT_EQ(text, "It said hi.");
   // The second request holds the call and its result.
   const auto messages = turns->messages(1);
-  EXPECT_NE(messages.back().content.find("echo hi"), std::string::npos);
+  EXPECT_NE(messages[messages.size() - 2].content.find("echo hi"), std::string::npos);
+  EXPECT_EQ(messages.back().role, "user");
+}
+
+TEST_F(RunsTest, ATurnEndsAtItsLastCall) {
+  const auto echo = echo_tool();
+  std::string many = "[";
+  for (int i = 0; i < 20; ++i) many += (i ? ", " : "") + call_of("echo", R"({"text": ")" + std::to_string(i) + "\"}");
+  start_service({many + "]", "ok"}, {echo});
+  RunRequest request{.task = "many"};
+  request.limits.max_turn_calls = 3;
+  const RunView view = run(request);
+  EXPECT_EQ(echo->calls().size(), 3u);
+  EXPECT_EQ(view.state, "completed");
 }
 
 TEST_F(RunsTest, AnswersWithoutTools) {
@@ -52,6 +65,13 @@ TEST_F(RunsTest, CallsOfOneTurnRunSideBySideAndAnswerInOrder) {
   EXPECT_EQ(view.progress.done_calls[0].result, "1");
   EXPECT_EQ(view.progress.done_calls[1].result, "2");
   EXPECT_EQ(view.progress.answer, "done");
+}
+
+TEST_F(RunsTest, TheSameCallTwiceInATurnIsOne) {
+  const auto echo = echo_tool();
+  start_service({"[" + call_of("echo", R"({"text": "1"})") + ", " + call_of("echo", R"({ "text": "1" })") + ", " + call_of("echo", R"({"text": "2"})") + "]", "ok"}, {echo});
+  run({.task = "once"});
+  EXPECT_EQ(echo->calls(), std::vector<std::string>{R"({"text":"1"})"});
 }
 
 TEST_F(RunsTest, WhatGoesWrongWithACallIsToldToTheModel) {
@@ -209,7 +229,7 @@ TEST_F(RunsTest, ReactInEnglish) {
   EXPECT_EQ(view.progress.answer, "hi\nthere");
   const auto messages = turns->messages(1);
   EXPECT_EQ(messages.back().role, "user");
-  EXPECT_EQ(messages.back().content, "Observation: echo hi");
+  EXPECT_TRUE(messages.back().content.starts_with("Observation: echo hi\n\n")) << messages.back().content;
   EXPECT_EQ(messages[messages.size() - 2].content, "Thought: I should echo.\nAction: echo\nAction Input: {\"text\": \"hi\"}");
   // The step's form is enforced where the engine can.
   ASSERT_TRUE(turns->requests().at(0).constraint);
@@ -222,7 +242,7 @@ TEST_F(RunsTest, ReactInChineseWithAPlainInput) {
   const RunView view = run({.task = "请回显北京", .mode = RunMode::kReact});
   EXPECT_EQ(echo->calls(), std::vector<std::string>{R"({"text":"北京"})"});
   EXPECT_EQ(view.progress.answer, "北京");
-  EXPECT_EQ(turns->messages(1).back().content, "观察： echo 北京");
+  EXPECT_TRUE(turns->messages(1).back().content.starts_with("观察： echo 北京\n\n"));
 }
 
 TEST_F(RunsTest, ReactThatIsNoStepIsAskedAgainWithTheReason) {

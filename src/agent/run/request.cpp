@@ -94,6 +94,7 @@ void RunLimits::fields(FieldSet& fields) {
   fields.add("max_seconds", &max_seconds, "Time for model and tools").range(0.001, 86400);
   fields.add("max_tokens", &max_tokens, "Tokens that the model may write in all").range(1, 1 << 24);
   fields.add("max_step_tokens", &max_step_tokens, "Tokens that it may write in one turn").range(1, 1 << 20);
+  fields.add("max_turn_calls", &max_turn_calls, "Calls in one turn; there the turn ends").range(1, 1000);
   fields.add("max_calls_per_tool", &max_calls_per_tool, "Further calls of a tool are refused").range(1, 10000);
   fields.add("max_repeats", &max_repeats, "The same call this many times ends the run").range(2, 1000);
   fields.add("tool_seconds", &tool_seconds, "Time for one call").range(0.001, 86400);

@@ -27,6 +27,7 @@ struct RunLimits {
   double max_seconds = 300;           // of model and tools; waiting for a person's consent does not count
   int64_t max_tokens = 32768;         // that the model writes
   int64_t max_step_tokens = 1024;     // that it writes in one turn
+  int64_t max_turn_calls = 8;         // in one turn; there the turn ends
   int64_t max_calls_per_tool = 20;    // further calls are refused, which the model is told
   int64_t max_repeats = 3;            // the same call this many times ends the run; the last one does not run
   double tool_seconds = 60;           // one call
