@@ -61,7 +61,11 @@ class Writer {
     for (size_t i = 0; i < tools_.tools().size(); ++i) add_arguments(i);
     if (own_calls) add_calls();
     if (whole) {
-      rule("root", ebnf_literal(syntax_.begin) + " " + calls(syntax_.between) + " " + ebnf_literal(syntax_.ends_answer ? "" : syntax_.end));
+      rule("root", whole_calls());
+    } else if (!options.answer_schema.empty()) {
+      constraint_.calls.values.push_back({"answer", options.answer_schema, false, options.answer_param});
+      add_objects(/*cut=*/"");
+      rule("root", std::string(own_calls ? whole_calls() + " | " : "") + "object | list | @answer");
     } else {
       rule("root", "lead");
       if (own_calls) add_triggers();
@@ -145,19 +149,31 @@ class Writer {
     for (const std::string& text : syntax_.restarts) constraint_.calls.triggers.push_back({text, ""});
   }
 
-  // Calls without a marker. The parser takes exactly these, so up to the cut the white space is as free as there.
-  void add_leads(bool own_calls) {
-    rule("ws", "[ \\n\\t\\r]*");
+  // The format's own calls as a whole answer.
+  std::string whole_calls() const {
+    return ebnf_literal(syntax_.begin) + " " + calls(syntax_.between) + " " + ebnf_literal(syntax_.ends_answer ? "" : syntax_.end);
+  }
+
+  // Calls as JSON without a marker. The parser takes exactly these, so up to the cut the white space is as free as there.
+  void add_objects(const std::string& cut) {
+    rule("ws", cut.empty() ? "sp" : "[ \\n\\t\\r]*");
     rule("sp", "[ \\n\\t\\r]{0,16}");
-    std::string named, python;
+    std::string named;
     for (size_t i = 0; i < tools_.tools().size(); ++i) {
-      const std::string number = std::to_string(i), &name = tools_.tools()[i].name;
-      named += (named.empty() ? "" : " | ") + ebnf_literal("\"" + name + "\"") + " ! sp \",\" sp key sp \":\" sp @v" + number;
-      python += (python.empty() ? "" : " | ") + ebnf_literal(name + "(") + " ! args-" + number + " \")\"";
+      named += (named.empty() ? "" : " | ") + ebnf_literal("\"" + tools_.tools()[i].name + "\"") + cut + " sp \",\" sp key sp \":\" sp @v" + std::to_string(i);
     }
     rule("key", R"("\"arguments\"" | "\"parameters\"")");
     rule("object", "\"{\" ws \"\\\"name\\\"\" ws \":\" ws (" + named + ") sp \"}\"");
     rule("list", std::string("\"[\" ws object") + (many_ ? " (sp \",\" sp object)*" : "") + " sp \"]\"");
+  }
+
+  // What is tried where free text starts: bare and fenced JSON, and bare Python where the format has that.
+  void add_leads(bool own_calls) {
+    add_objects(" !");
+    std::string python;
+    for (size_t i = 0; i < tools_.tools().size(); ++i) {
+      python += (python.empty() ? "" : " | ") + ebnf_literal(tools_.tools()[i].name + "(") + " ! args-" + std::to_string(i) + " \")\"";
+    }
     rule("fenced", "\"```\" (\"json\" | \"JSON\" | \"tool_call\" | \"tool_calls\" | \"tool\" | \"jsonl\")? ws (object | list) sp \"```\"");
     std::string lead = "object | list | fenced";
     if (own_calls && syntax_.bare_python) {

@@ -17,6 +17,8 @@ struct CallGrammarOptions {
   int max_calls = 1 << 20;         // 1: nothing follows the first call
   bool in_reasoning = false;       // the prompt opened the thoughts, …
   std::string reasoning_end = "</think>";  // … which end with this
+  std::string answer_schema = {};  // not empty: what is no call is a JSON text that follows this JSON Schema, not free text
+  std::string answer_param = {};   // the request field it came from
 };
 
 // The format in which calls of these tools are demanded: `format`, or a JSON form that every parser reads where `format`

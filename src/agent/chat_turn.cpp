@@ -1,6 +1,7 @@
 #include "agent/chat_turn.h"
 
 #include <cstdint>
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -32,6 +33,8 @@ ChatStyle style_of_prompt(ChatStyle style, const api::TextGenerator& generator, 
   return style;
 }
 
+bool goes_with_calls(const api::Constraint& constraint) { return constraint.kind == api::Constraint::Kind::kJsonSchema && constraint.param == "response_format"; }
+
 TurnPlan plan_turn(ChatStyle style, const TurnTools& offered, api::GenerateRequest* request) {
   auto& prompt = std::get<api::ChatPrompt>(request->prompt);
   prompt.tools_json = offered.tools_json;
@@ -39,7 +42,8 @@ TurnPlan plan_turn(ChatStyle style, const TurnTools& offered, api::GenerateReque
   // Where the prompt says how to call, it asks for a notation in which these tools' schemas can be enforced.
   if (offered.tools && !style.shows_tools) style.format = forced_call_format(style.format, *offered.tools);
   fit_prompt(style, offered.tools ? *offered.tools : ToolSet(), offered.forced, &prompt);
-  const bool constrained = offered.tools && offered.constrained && !request->constraint;
+  const std::optional<api::Constraint> answer = request->constraint;
+  const bool constrained = offered.tools && offered.constrained && (!answer || goes_with_calls(*answer));
   TurnPlan plan;
   plan.tools = offered.tools;
   plan.format = offered.tools ? make_call_format(style.format, *offered.tools, /*exact=*/constrained) : plain_format();
@@ -48,8 +52,12 @@ TurnPlan plan_turn(ChatStyle style, const TurnTools& offered, api::GenerateReque
   plan.prefix = prompt.answer_prefix;
   request->visible_special_tokens = visible_markers(plan.format);
   if (constrained) {
-    request->constraint = call_constraint(style.format, *offered.tools,
-                                          {.forced = offered.forced, .max_calls = offered.max_calls, .in_reasoning = style.opens_reasoning, .reasoning_end = style.reasoning_end}, offered.legacy);
+    CallGrammarOptions options{.forced = offered.forced, .max_calls = offered.max_calls, .in_reasoning = style.opens_reasoning, .reasoning_end = style.reasoning_end};
+    if (answer) {
+      options.answer_schema = answer->source;
+      options.answer_param = answer->param;
+    }
+    request->constraint = call_constraint(style.format, *offered.tools, options, offered.legacy);
   }
   return plan;
 }

@@ -35,8 +35,11 @@ struct TurnPlan {
 // The style for this prompt: its options may open or close the thoughts.
 ChatStyle style_of_prompt(ChatStyle style, const api::TextGenerator& generator, const api::ChatPrompt& prompt);
 
+// Whether calls are possible beside this constraint: what is no call follows a response_format; other constraints are the only one.
+bool goes_with_calls(const api::Constraint& constraint);
+
 // Fits the chat prompt of `request` to the model's template, constrains its calls (unless the request has a constraint of its
-// own) and says how to read the answer. Pure.
+// own that does not go with calls) and says how to read the answer. Pure.
 TurnPlan plan_turn(ChatStyle style, const TurnTools& offered, api::GenerateRequest* request);
 
 // Reads one choice's events. Not thread-safe.

@@ -69,7 +69,7 @@ Result<std::shared_ptr<api::Generation>> NativeCalls::submit(api::GenerateReques
   const auto* prompt = std::get_if<api::ChatPrompt>(&request.prompt);
   if (prompt == nullptr || inner_->native_tool_calls()) return inner_->submit(std::move(request), std::move(sink));
   HANLIN_ASSIGN(const TurnTools use, tool_use(*prompt));
-  if (request.constraint && use.forced.required) return bad_choice("expected no demanded call together with " + request.constraint->param);
+  if (request.constraint && use.forced.required && !goes_with_calls(*request.constraint)) return bad_choice("expected no demanded call together with " + request.constraint->param);
   const TurnPlan plan = plan_turn(style_of_prompt(styles_.of(inner_), *inner_, *prompt), use, &request);
   auto splitter = std::make_shared<AnswerSplitter>(plan, request.n, std::move(sink));
   return inner_->submit(std::move(request), [splitter](api::TokenEvent&& event) { splitter->take(std::move(event)); });

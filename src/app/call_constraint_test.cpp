@@ -143,6 +143,35 @@ TEST(CallConstraint, CallsInFreeTextAreValid) {
   }
 }
 
+TEST(CallConstraint, AnAnswerIsACallOrFollowsItsSchema) {
+  const auto tools = tools_of(kTools);
+  const std::string schema = R"({"type": "object", "required": ["name", "n"], "properties": {"name": {"type": "string", "maxLength": 5}, "n": {"type": "integer"}}, "additionalProperties": false})";
+  const Json parsed = *parse_json(schema);
+  grammar::TestValidator validator(parsed);
+  Walker walker;
+  Rng rng(5);
+  for (const std::string& format : agent::call_format_names()) {
+    const agent::CallSyntax syntax = agent::call_syntax(format);
+    std::vector<std::string> begins = {"{\"name\": \"get\", \"arg", "[{\"name\":\"now\"", "{\"name\": \"Anna\"", "{\"name\": \"get\", \"n", ""};
+    if (agent::is_exact_in_free_text(format, *tools)) begins.insert(begins.begin(), syntax.begin + "get" + syntax.before_arguments);
+    for (const int max_calls : {1, 100}) {
+      const agent::CallGrammarOptions options{.max_calls = max_calls, .answer_schema = schema, .answer_param = "response_format"};
+      const api::Constraint constraint = agent::call_constraint(format, *tools, options);
+      for (size_t i = 0; i < begins.size(); ++i) {
+        const std::string text = walker.walk(constraint, begins[i], 250, rng);
+        const size_t n = check(format, tools, text, {.max_calls = max_calls}, rng);
+        const auto answer = parse_json(text);
+        const bool follows = answer.ok() && validator.valid(*answer);
+        EXPECT_EQ(n == 0, follows) << format << ": " << text;
+        if (i + 1 < begins.size()) EXPECT_EQ(n > 0, i + 3 < begins.size()) << format << ": " << text;
+      }
+    }
+  }
+  const auto refused = walker.compiler.prepare(agent::call_constraint("hermes", *tools, {.answer_schema = R"({"pattern": "(.)\\1"})", .answer_param = "response_format"}), 100);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().param, "response_format");
+}
+
 TEST(CallConstraint, StrictIsEnforcedOrRefused) {
   const std::string odd = R"({"type": "object", "properties": {"w": {"pattern": "(.)\\1"}}})";
   Walker walker;

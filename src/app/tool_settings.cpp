@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 
 #include "agent/tools/tool_file.h"
@@ -20,6 +21,16 @@ Result<std::pair<std::string, std::string>> split_name(const std::string& flag, 
     return Error{Code::kInvalidArgument, fmt::format("{}: expected {}, got \"{}\"", flag, expected, text)};
   }
   return std::pair{text.substr(0, equals), text.substr(equals + 1)};
+}
+
+// "~/x" below the home folder: no shell has seen what stands behind a "=" or in a file.
+std::string at_home(const std::string& path) {
+  const char* const home = std::getenv("HOME");
+  return path.starts_with("~/") && home != nullptr ? home + path.substr(1) : path;
+}
+std::vector<std::string> at_home(std::vector<std::string> paths) {
+  for (std::string& path : paths) path = at_home(path);
+  return paths;
 }
 
 bool is_url(const std::string& text) { return text.starts_with("http://") || text.starts_with("https://"); }
@@ -89,21 +100,23 @@ void ToolSettings::add_to(FieldSet& fields) {
 Result<agent::ToolOptions> tool_options(const ToolSettings& settings) {
   agent::ToolOptions options{.basic = settings.basic_tools,
                              .time_zone = settings.time_zone,
-                             .read_roots = settings.read_roots,
+                             .read_roots = at_home(settings.read_roots),
                              .http_hosts = settings.http_hosts,
                              .http_private_hosts = settings.http_private_hosts,
                              .python = settings.python,
                              .shell = settings.shell,
                              .sandbox = settings.sandbox == "bubblewrap" ? agent::SandboxKind::kBubblewrap : agent::SandboxKind::kNative,
-                             .tool_files = settings.tools};
+                             .tool_files = at_home(settings.tools)};
   for (const std::string& text : settings.search) {
     auto backend = agent::parse_search_backend(text);
     if (!backend.ok()) return std::move(backend).error().with_context("--search");
+    backend->path = at_home(backend->path);
     options.search.push_back(std::move(backend).value());
   }
   for (const std::string& text : settings.sql) {
     auto database = agent::parse_sql_database(text);
     if (!database.ok()) return std::move(database).error().with_context("--sql");
+    database->target = at_home(database->target);
     options.databases.push_back(std::move(database).value());
   }
   return options;
@@ -134,7 +147,7 @@ Result<McpServerSetting> parse_mcp_server(const std::string& text) {
 }
 
 Result<std::vector<McpServerSetting>> read_mcp_config(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
+  std::ifstream in(at_home(path), std::ios::binary);
   if (!in) return Error{Code::kNotFound, fmt::format("--mcp-config: {} cannot be read", path)};
   auto document = parse_json(std::string((std::istreambuf_iterator<char>(in)), {}));
   if (!document.ok()) return std::move(document).error().with_context(path);

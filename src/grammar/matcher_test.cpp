@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -122,6 +123,15 @@ TEST(Schema, RefusesWhatItCannotEnforce) {
 }
 
 // A number that is right in decimal arithmetic must be so, too, for a validator that reads doubles.
+TEST(Schema, WithoutAnyValueAllowsNothingWhereThatIsNoError) {
+  const auto grammar = must(compiler().compile_json_schema("false", {.allow_empty = true}));
+  GrammarMatcher matcher(grammar);
+  std::vector<uint32_t> bits(mask_words(tiny_tokenizer().vocab_size()), ~0u);
+  matcher.fill_mask(bits);
+  EXPECT_EQ(std::count(bits.begin(), bits.end(), 0u), static_cast<std::ptrdiff_t>(bits.size()));
+  EXPECT_FALSE(matcher.accept_bytes("1"));
+}
+
 TEST(Schema, NumbersAreRightInDoublesToo) {
   const auto grammar = must(compiler().compile_json_schema(R"({"type":"number","exclusiveMinimum":3,"maximum":1000000})"));
   EXPECT_TRUE(takes(grammar, "3.00000000000001"));

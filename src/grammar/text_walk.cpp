@@ -18,7 +18,7 @@ TextWalk::TextWalk(Machine& machine, const TokenVocabulary& vocabulary) : machin
 }
 
 bool TextWalk::applies(const FrameSet& set) {
-  return std::all_of(set.begin(), set.end(), [](const Frame* f) { return (f->kind == Frame::Kind::kString || f->kind == Frame::Kind::kKey) && f->chars == 0; });
+  return !set.empty() && std::all_of(set.begin(), set.end(), [](const Frame* f) { return (f->kind == Frame::Kind::kString || f->kind == Frame::Kind::kKey) && f->chars == 0; });
 }
 
 size_t TextWalk::Hash::operator()(const FrameSet& set) const {

@@ -192,6 +192,24 @@ TEST_P(ToolsTest, EarlierCallsAndResultsReachTheTemplate) {
   EXPECT_EQ(sent.messages[3].content, "and?");
 }
 
+TEST_P(ToolsTest, ToolsAndAResponseFormatGoTogether) {
+  start_saying({"<tool_call>\n{\"name\": \"now\", \"arguments\": {}}\n</tool_call>"});
+  const std::string format = R"(,"response_format":{"type":"json_schema","json_schema":{"name":"x","schema":{"type":"object"}}})";
+  EXPECT_EQ(choice(request(format))["message"]["tool_calls"][0]["function"]["name"], "now");
+  const auto constraint = [&] { return *generator_->last_request().constraint; };
+  EXPECT_EQ(constraint().kind, api::Constraint::Kind::kCalls);
+  EXPECT_EQ(constraint().calls.values.back().param, "response_format");
+  EXPECT_TRUE(constraint().calls.lead.empty());  // no free text
+  choice(request(format + R"(,"tool_choice":"none")"));
+  EXPECT_EQ(constraint().kind, api::Constraint::Kind::kJsonSchema);
+  choice(request(format + R"(,"tool_choice":"required")"));
+  EXPECT_NE(constraint().calls.values.back().param, "response_format");
+  EXPECT_EQ(post("/v1/chat/completions", request(R"(,"tool_choice":"required","guided_choice":["a"])")).status, 400);
+  server_->stop();
+  start_saying({"{\"name\": ", "\"Anna\"}"});
+  EXPECT_EQ(choice(request(format))["message"]["content"], R"({"name": "Anna"})");
+}
+
 TEST_P(ToolsTest, FormatMayBeSet) {
   native_format_ = "mistral_args";
   start({.tool_format = "mistral_args"}, [](const api::GenerateRequest&, const std::string&) { return api::Script{.tokens = {"[TOOL_CALLS]now[ARGS]{}"}}; });

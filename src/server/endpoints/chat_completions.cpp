@@ -43,7 +43,7 @@ Result<RunningGeneration> start_chat(const EndpointContext& context) {
   const StreamFields stream = read_stream_fields(fields);
   const agent::TurnTools tools = read_tool_fields(fields);
   HANLIN_ASSIGN(api::ChatPrompt prompt, read_chat_prompt(fields));
-  if (request.constraint && tools.forced.required) {
+  if (request.constraint && tools.forced.required && (!tools.constrained || !agent::goes_with_calls(*request.constraint))) {
     return Error{Code::kInvalidArgument, "tool_choice: expected no demanded call together with " + request.constraint->param, "tool_choice"};
   }
   const agent::ChatStyle style = agent::style_of_prompt(context.chat_styles.of(model->generator), *model->generator, prompt);
