@@ -87,8 +87,8 @@ void ToolSettings::add_to(FieldSet& fields) {
   fields.add("http_private_hosts", &http_private_hosts, "Hosts that http_get may reach although their addresses are private: localhost:8080").section(kSection);
   fields.add("search", &search, "Where web_search searches: corpus=PATH, searxng=URL, serpapi, brave, json=URL with {query}; repeat for what comes next if it fails").whole_items().section(kSection);
   fields.add("sql", &sql, "Database for sql_query, read only: NAME=FILE (SQLite) or NAME=postgresql://…; repeat for several").whole_items().section(kSection);
-  fields.add("python", &python, "Offer python: programs that the model writes, in the sandbox").section(kSection);
-  fields.add("shell", &shell, "Offer shell: scripts that the model writes, in the sandbox").section(kSection);
+  fields.add("run_python", &run_python, "Offer python: programs that the model writes, in the sandbox").section(kSection);
+  fields.add("run_shell", &run_shell, "Offer shell: scripts that the model writes, in the sandbox").section(kSection);
   fields.add("sandbox", &sandbox, "How programs are shut in").choices({"native", "bubblewrap"}).section(kSection);
   fields.add("mcp", &mcp, "MCP server: NAME=PROGRAM ARGUMENT… or NAME=URL; its tools are called NAME_…; repeat for several").whole_items().section(kSection);
   fields.add("mcp_config", &mcp_config, "JSON file with mcpServers, as other MCP clients have it").section(kSection);
@@ -103,8 +103,8 @@ Result<agent::ToolOptions> tool_options(const ToolSettings& settings) {
                              .read_roots = at_home(settings.read_roots),
                              .http_hosts = settings.http_hosts,
                              .http_private_hosts = settings.http_private_hosts,
-                             .python = settings.python,
-                             .shell = settings.shell,
+                             .python = settings.run_python,
+                             .shell = settings.run_shell,
                              .sandbox = settings.sandbox == "bubblewrap" ? agent::SandboxKind::kBubblewrap : agent::SandboxKind::kNative,
                              .tool_files = at_home(settings.tools)};
   for (const std::string& text : settings.search) {
