@@ -242,7 +242,7 @@ Command agent_command() {
                       "  hanlin agent 'What is 15% of 3,840, and what day is it today?'    # calculator and clock\n"
                       "  hanlin agent --tools weather.json '北京今天天气怎么样?'             # tools of yours\n"
                       "  hanlin agent --react --search corpus=docs 'What does --kv-type do?'  # Thought, Action, Observation\n"
-                      "  hanlin agent --python --allow-tools python 'The 100th prime?'     # programs, in the sandbox\n"
+                      "  hanlin agent --run-python --allow-tools python 'The 100th prime?'     # programs, in the sandbox\n"
                       "  hanlin agent --list; hanlin agent --replay run_…                   # what was done before"};
   command.options.add("react", &options->react, "Write steps as Thought, Action, Action Input instead of function calls");
   command.options.add("system", &options->request.system, "Further instructions for the model");

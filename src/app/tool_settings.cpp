@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 
 #include "agent/tools/tool_file.h"
@@ -20,6 +21,16 @@ Result<std::pair<std::string, std::string>> split_name(const std::string& flag, 
     return Error{Code::kInvalidArgument, fmt::format("{}: expected {}, got \"{}\"", flag, expected, text)};
   }
   return std::pair{text.substr(0, equals), text.substr(equals + 1)};
+}
+
+// "~/x" below the home folder: no shell has seen what stands behind a "=" or in a file.
+std::string at_home(const std::string& path) {
+  const char* const home = std::getenv("HOME");
+  return path.starts_with("~/") && home != nullptr ? home + path.substr(1) : path;
+}
+std::vector<std::string> at_home(std::vector<std::string> paths) {
+  for (std::string& path : paths) path = at_home(path);
+  return paths;
 }
 
 bool is_url(const std::string& text) { return text.starts_with("http://") || text.starts_with("https://"); }
@@ -76,8 +87,8 @@ void ToolSettings::add_to(FieldSet& fields) {
   fields.add("http_private_hosts", &http_private_hosts, "Hosts that http_get may reach although their addresses are private: localhost:8080").section(kSection);
   fields.add("search", &search, "Where web_search searches: corpus=PATH, searxng=URL, serpapi, brave, json=URL with {query}; repeat for what comes next if it fails").whole_items().section(kSection);
   fields.add("sql", &sql, "Database for sql_query, read only: NAME=FILE (SQLite) or NAME=postgresql://…; repeat for several").whole_items().section(kSection);
-  fields.add("python", &python, "Offer python: programs that the model writes, in the sandbox").section(kSection);
-  fields.add("shell", &shell, "Offer shell: scripts that the model writes, in the sandbox").section(kSection);
+  fields.add("run_python", &run_python, "Offer python: programs that the model writes, in the sandbox").section(kSection);
+  fields.add("run_shell", &run_shell, "Offer shell: scripts that the model writes, in the sandbox").section(kSection);
   fields.add("sandbox", &sandbox, "How programs are shut in").choices({"native", "bubblewrap"}).section(kSection);
   fields.add("mcp", &mcp, "MCP server: NAME=PROGRAM ARGUMENT… or NAME=URL; its tools are called NAME_…; repeat for several").whole_items().section(kSection);
   fields.add("mcp_config", &mcp_config, "JSON file with mcpServers, as other MCP clients have it").section(kSection);
@@ -89,21 +100,23 @@ void ToolSettings::add_to(FieldSet& fields) {
 Result<agent::ToolOptions> tool_options(const ToolSettings& settings) {
   agent::ToolOptions options{.basic = settings.basic_tools,
                              .time_zone = settings.time_zone,
-                             .read_roots = settings.read_roots,
+                             .read_roots = at_home(settings.read_roots),
                              .http_hosts = settings.http_hosts,
                              .http_private_hosts = settings.http_private_hosts,
-                             .python = settings.python,
-                             .shell = settings.shell,
+                             .python = settings.run_python,
+                             .shell = settings.run_shell,
                              .sandbox = settings.sandbox == "bubblewrap" ? agent::SandboxKind::kBubblewrap : agent::SandboxKind::kNative,
-                             .tool_files = settings.tools};
+                             .tool_files = at_home(settings.tools)};
   for (const std::string& text : settings.search) {
     auto backend = agent::parse_search_backend(text);
     if (!backend.ok()) return std::move(backend).error().with_context("--search");
+    backend->path = at_home(backend->path);
     options.search.push_back(std::move(backend).value());
   }
   for (const std::string& text : settings.sql) {
     auto database = agent::parse_sql_database(text);
     if (!database.ok()) return std::move(database).error().with_context("--sql");
+    database->target = at_home(database->target);
     options.databases.push_back(std::move(database).value());
   }
   return options;
@@ -134,7 +147,7 @@ Result<McpServerSetting> parse_mcp_server(const std::string& text) {
 }
 
 Result<std::vector<McpServerSetting>> read_mcp_config(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
+  std::ifstream in(at_home(path), std::ios::binary);
   if (!in) return Error{Code::kNotFound, fmt::format("--mcp-config: {} cannot be read", path)};
   auto document = parse_json(std::string((std::istreambuf_iterator<char>(in)), {}));
   if (!document.ok()) return std::move(document).error().with_context(path);

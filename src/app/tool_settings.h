@@ -19,7 +19,7 @@ struct ToolSettings {
   std::vector<std::string> http_hosts, http_private_hosts;
   std::vector<std::string> search;              // as agent::parse_search_backend reads it
   std::vector<std::string> sql;                 // as agent::parse_sql_database reads it
-  bool python = false, shell = false;
+  bool run_python = false, run_shell = false;
   std::string sandbox = "native";
   std::vector<std::string> mcp;                 // as parse_mcp_server reads it
   std::string mcp_config;                       // a file with {"mcpServers": {…}}

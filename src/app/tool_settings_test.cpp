@@ -31,6 +31,9 @@ TEST(ToolSettings, FlagsBecomeOptions) {
   EXPECT_EQ(options.search[0].snippet, "/d");
   EXPECT_EQ(options.databases.at(0).target, "shop.db");
   EXPECT_EQ(tool_permissions(settings), (agent::Permissions{{"calculator", agent::Permission::kDeny}}));
+  setenv("HOME", "/home/li", 1);
+  const agent::ToolOptions home = tool_options(settings_of({{"read_roots", "~/a"}, {"search", "corpus=~/b"}, {"sql", "c=~/c.db"}, {"tools", "~/d.json"}})).value();
+  EXPECT_EQ(home.read_roots[0] + home.search[0].path + home.databases[0].target + home.tool_files[0], "/home/li/a/home/li/b/home/li/c.db/home/li/d.json");
   EXPECT_EQ(tool_options(settings_of({{"search", "google"}})).error().message.find("--search: expected"), 0u);
   EXPECT_EQ(tool_options(settings_of({{"sql", "x"}})).error().message.find("--sql: expected"), 0u);
 }

@@ -24,17 +24,16 @@ class Echo final : public agent::RunnableTool {
   const agent::Permission permission_;
 };
 
-// The model calls `tool` with the task as text, then answers with the last message it saw.
+// The model calls `tool` with the task as text, then answers with the result it saw.
 api::Script call_then_answer(const api::GenerateRequest& request, const std::string& tool) {
   const auto& messages = std::get<api::ChatPrompt>(request.prompt).messages;
-  const api::Message& last = messages.back();
-  api::Script script;
-  if (last.role == "user" && last.content.find("echo") == std::string::npos) {
-    script.tokens = {"<tool_call>", "{\"name\": \"" + tool + "\", \"arguments\": {\"text\": \"" + last.content + "\"}}", "</tool_call>"};
-  } else {
-    script.tokens = {"It says: ", last.content};
+  std::string task, result;
+  for (const api::Message& message : messages) {
+    if (message.content.find("echo ") != std::string::npos) result = message.content;
+    else if (message.role == "user" && task.empty()) task = message.content;
   }
-  return script;
+  if (!result.empty()) return {.tokens = {"It says: ", result}};
+  return {.tokens = {"<tool_call>", "{\"name\": \"" + tool + "\", \"arguments\": {\"text\": \"" + task + "\"}}", "</tool_call>"}};
 }
 
 class AgentTest : public ServerTest {
@@ -61,13 +60,14 @@ class AgentTest : public ServerTest {
   }
   // The run once it is in one of these states.
   Json wait_state(const std::string& id, std::initializer_list<std::string> states) {
-    while (true) {
+    for (const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(60); std::chrono::steady_clock::now() < give_up; std::this_thread::yield()) {
       Json run = parse(get("/api/v1/agent/runs/" + id));
       for (const std::string& state : states) {
         if (run["state"] == state) return run;
       }
-      std::this_thread::yield();
     }
+    ADD_FAILURE() << "the run " << id << " never came to its state";
+    return {};
   }
 
   std::shared_ptr<agent::RunService> runs_;

@@ -35,7 +35,7 @@ def test_columns_of_numbers_stand_right(capsys):
 
 def test_choices_are_read_from_the_help(hanlin_bin):
     args = type("Arguments", (), {"hanlin": hanlin_bin})
-    assert common.choices(args, "--kv-type")[:2] == ["f16", "f32"]
+    assert common.choices(args, "--kv-type") == ["f16", "q8_0", "f32"]
     assert common.choices(args, "--absent") == []
 
 

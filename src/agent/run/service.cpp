@@ -189,7 +189,7 @@ Status RunService::launch(const std::string& id, const RunRequest& request, RunP
     HANLIN_TRY(store_->append(id, "running", &events));
   }
   active_[id] = active;
-  active->thread = std::jthread([this, active = active.get()](std::stop_token) { work(*active); });
+  active->thread = std::jthread([this, active = active.get()](std::stop_token stop) { work(*active, std::move(stop)); });
   return {};
 }
 
@@ -221,11 +221,11 @@ Status RunService::emit(Active& active, RunEvent event) {
   return {};
 }
 
-void RunService::work(Active& active) {
+void RunService::work(Active& active, std::stop_token stop) {
   const auto started = std::chrono::steady_clock::now();
   LoopParts parts{.run_id = active.id, .generator = active.generator, .style = styles_.of(active.generator), .tools = active.tools, .approvals = &active.approvals};
   parts.emit = [this, &active](RunEvent event) { return emit(active, std::move(event)); };
-  Status status = run_loop(parts, active.request, &active.progress, active.thread.get_stop_token(), [&] { return active.cancelled.load(); });
+  Status status = run_loop(parts, active.request, &active.progress, std::move(stop), [&] { return active.cancelled.load(); });
   if (status.ok() && !active.progress.finished()) status = emit(active, {.type = "interrupted"});
   if (!status.ok()) log_warning(fmt::format("agent run {}: {}", active.id, status.error().message));
   log_info(fmt::format("agent run {} model={} steps={} tokens={}+{} seconds={:.2f} status={}", active.id, active.model, active.progress.n_steps, active.progress.prompt_tokens,

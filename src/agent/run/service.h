@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -85,7 +86,7 @@ class RunService {
   Result<std::shared_ptr<ToolBox>> tools_of(const RunRequest& request) const;
   // `first`: the event "resumed", or the first of a new run, if it has one.
   Status launch(const std::string& id, const RunRequest& request, RunProgress progress, const std::optional<RunEvent>& first);
-  void work(Active& active);
+  void work(Active& active, std::stop_token stop);
   Status emit(Active& active, RunEvent event);
   static void show(Active& active, const RunEvent& event);
   std::shared_ptr<Active> active(const std::string& id);  // null: it has no thread

@@ -20,4 +20,7 @@ Result<std::vector<std::shared_ptr<RunnableTool>>> openapi_tools(const JsonPlace
 // kInvalidArgument: a reference to nothing, or out of the document; kResourceExhausted: it grows without end.
 Result<Json> standalone_schema(const JsonPlace& schema, const JsonPlace& document);
 
+// `place`, or what its "$ref" leads to, through further references; inside of the document only. kInvalidArgument.
+Result<JsonPlace> follow_reference(JsonPlace place, const JsonPlace& document);
+
 }  // namespace hanlin::agent
