@@ -108,9 +108,13 @@ class Terminal {
     if (!is_terminal(0)) {
       decision.reason = "there is no terminal to ask; --allow-tools " + question["name"].get<std::string>() + " allows it";
     } else {
-      write(stderr, "    allow this call? [y/N] ");
+      const agent::RunnableTool* tool = service_.tools().find(question["name"].get<std::string>());
+      const bool by_hand = tool != nullptr && tool->is_manual();
+      write(stderr, by_hand ? "    you run this one; its result: " : "    allow this call? [y/N] ");
       std::string line;
-      decision.approved = std::getline(std::cin, line) && (line == "y" || line == "Y" || line == "yes" || line == "是");
+      const bool answered = static_cast<bool>(std::getline(std::cin, line)) && !line.empty();
+      decision.approved = answered && (by_hand || line == "y" || line == "Y" || line == "yes" || line == "是");
+      if (by_hand) decision.result = line;
     }
     // An answer that comes too late is none: the run says so itself.
     (void)service_.decide(id, question["id"].get<std::string>(), decision, question["arguments"]);

@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "api/scripted.h"
 #include "base/json.h"
@@ -36,6 +38,17 @@ class ServerTest : public ::testing::Test {
   virtual std::shared_ptr<api::TextGenerator> served(std::shared_ptr<api::TextGenerator> generator) { return generator; }
   void TearDown() override {
     if (server_) server_->stop();
+  }
+
+  // Lets a generator that was held back (allow_steps(0)) go on in pieces until `done(counts)`, so that a service whose threads wait for a
+  // processor is not overrun before it can say stop.
+  void drip(const std::function<bool(const api::ScriptedGenerator::Counts&)>& done) {
+    for (auto counts = generator_->counts(); !done(counts); counts = generator_->counts()) {
+      if (counts.n_pauses <= counts.n_resumes) generator_->allow_steps(64);
+      const int64_t n_wanted = counts.n_tokens + 64;
+      generator_->wait_until([&](const auto& now) { return now.n_tokens >= n_wanted || now.n_pauses > now.n_resumes || done(now); });
+      std::this_thread::yield();
+    }
   }
 
   uint16_t port() const { return server_->port(); }
