@@ -119,6 +119,12 @@ void judge_prompt_end(const std::string& prompt_text, ChatStyle* style) {
   }
 }
 
+namespace {
+
+constexpr int64_t kSmallModel = 1'000'000'000;  // parameters
+
+}  // namespace
+
 ChatStyle probe_chat_style(const api::TextGenerator& generator) {
   if (generator.native_tool_calls()) return {.native = true};
   ProbeTexts texts{.question = "hanlin_question", .system = "hanlin_system", .tool = "hanlin_tool", .argument = "hanlin_value", .result = "hanlin_result"};
@@ -140,10 +146,13 @@ ChatStyle probe_chat_style(const api::TextGenerator& generator) {
   texts.with_system = render({{"system", texts.system}, question}, false);
   texts.with_tools = render({question}, true);
   texts.round_trip = render({question, call, result}, true);
-  return judge_probes(texts, [&](const std::string& text) {
+  ChatStyle style = judge_probes(texts, [&](const std::string& text) {
     const auto ids = generator.tokenize(text, /*add_special=*/false, /*parse_special=*/true);
     return ids.ok() && ids->size() == 1;
   });
+  const int64_t n_parameters = generator.info().n_parameters;
+  style.needs_hints = n_parameters > 0 && n_parameters < kSmallModel;
+  return style;
 }
 
 ChatStyle ChatStyles::of(const std::shared_ptr<api::TextGenerator>& generator) {

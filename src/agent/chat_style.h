@@ -19,6 +19,7 @@ struct ChatStyle {
   bool takes_system = true;    // the template has a place for system messages
   bool opens_reasoning = false;          // the prompt ends inside of thoughts, …
   std::string reasoning_end = "</think>";  // … which end with this
+  bool needs_hints = false;              // a small model: told what is expected behind the results of calls
   bool native = false;                   // the generator tells calls from text itself (native_tool_calls()); nothing of the above counts
 };
 

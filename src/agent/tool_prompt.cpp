@@ -1,11 +1,13 @@
 #include "agent/tool_prompt.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 
 #include "agent/call_grammar.h"
 #include "agent/call_parser/call_format.h"
 #include "agent/call_parser/value_reader.h"
+#include "agent/language.h"
 #include "base/json.h"
 
 namespace hanlin::agent {
@@ -166,8 +168,20 @@ std::string call_as_text(const std::string& format, const std::string& name, con
   return syntax.begin + name + syntax.before_arguments + text + syntax.end;
 }
 
+namespace {
+
+// Behind results small models go on calling, the same or anything else, until one sentence says that an answer is expected.
+void add_hint(std::vector<api::Message>* messages) {
+  if (messages->empty() || messages->back().role != "tool") return;
+  const auto question = std::find_if(messages->rbegin(), messages->rend(), [](const api::Message& message) { return message.role == "user"; });
+  messages->push_back({.role = "user", .content = words_for(question == messages->rend() ? "" : question->content).after_results});
+}
+
+}  // namespace
+
 void fit_prompt(const ChatStyle& style, const ToolSet& tools, const ForcedCall& forced, api::ChatPrompt* prompt) {
   link_results(&prompt->messages, style.format.starts_with("mistral"));
+  if (style.needs_hints && !tools.empty() && !forced.required) add_hint(&prompt->messages);
   if (!style.shows_calls) {
     for (api::Message& message : prompt->messages) show_calls(style.format, &message);
   }

@@ -19,6 +19,7 @@ struct ForcedCall {
 //   – the old role "function" becomes "tool"; results get the name of the tool that was called;
 //   – tools that the template does not show become a text in the system message (or the first message of the user);
 //   – calls and results that it does not show become text of the assistant and of the user;
+//   – behind results, a small model is told that an answer is expected now;
 //   – ids get the shape that Mistral's templates insist on;
 //   – a forced call is begun in `answer_prefix`, so that the model has to go on with it.
 // `tools`: those offered in this request.

@@ -65,6 +65,31 @@ TEST(ToolPrompt, MistralGetsIdsOfNineLetters) {
   EXPECT_EQ(prompt.messages[1].tool_calls[0].id, prompt.messages[2].tool_call_id);
 }
 
+TEST(ToolPrompt, ASmallModelIsToldWhatIsExpectedBehindResults) {
+  ChatStyle style{"hermes", true, true, true};
+  style.needs_hints = true;
+  api::ChatPrompt prompt = conversation();
+  fit_prompt(style, one_tool(), {}, &prompt);
+  EXPECT_EQ(prompt.messages.size(), 4u);  // the last message is no result
+  prompt = conversation();
+  prompt.messages.pop_back();
+  fit_prompt(style, one_tool(), {}, &prompt);
+  ASSERT_EQ(prompt.messages.size(), 4u);
+  EXPECT_EQ(prompt.messages.back().role, "user");
+  EXPECT_NE(prompt.messages.back().content.find("answer the question"), std::string::npos);
+  prompt.messages.pop_back();
+  prompt.messages[0].content = "奥斯陆天气怎么样？";
+  fit_prompt(style, one_tool(), {}, &prompt);
+  EXPECT_NE(prompt.messages.back().content.find("回答问题"), std::string::npos);
+  // Not where a call is demanded, and not to others.
+  prompt.messages.pop_back();
+  fit_prompt(style, one_tool(), {.required = true}, &prompt);
+  EXPECT_EQ(prompt.messages.size(), 3u);
+  style.needs_hints = false;
+  fit_prompt(style, one_tool(), {}, &prompt);
+  EXPECT_EQ(prompt.messages.size(), 3u);
+}
+
 TEST(ToolPrompt, ForcedCallsBeginTheAnswer) {
   ChatStyle style{"hermes", true, true, true};
   style.opens_reasoning = true;

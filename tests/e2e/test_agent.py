@@ -122,7 +122,7 @@ def agents(hanlin_bin, model_file, tmp_path_factory):
         yield running
 
 
-def events_of(service, run, after=0):
+def events_of(service, run, after=0, on_event=lambda event: None):
     """The events of a run, streamed to its end."""
     connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=120)
     connection.request("GET", f"/api/v1/agent/runs/{run}/events?after={after}")
@@ -132,6 +132,7 @@ def events_of(service, run, after=0):
     for line in response:
         if line.startswith(b"data: {"):
             found.append(json.loads(line[6:]))
+            on_event(found[-1])
     connection.close()
     return found
 
@@ -177,9 +178,10 @@ def test_a_run_goes_on_after_a_restart(hanlin_bin, model_file, tmp_path_factory)
         run = json.loads(first.request("POST", "/api/v1/agent/runs", {"task": "Send an email to bob@example.com with the subject 'Hi' and the body 'Hello Bob'.",
                                                                       "tools": ["send_email"], "limits": {"max_steps": 2}})[2])["id"]
         wait_for(first, run, "waiting")
-        watched = []
-        watcher = threading.Thread(target=lambda: watched.extend(events_of(first, run)))
+        watched, watching = [], threading.Event()
+        watcher = threading.Thread(target=lambda: watched.extend(events_of(first, run, on_event=lambda event: watching.set())))
         watcher.start()
+        assert watching.wait(60)
     watcher.join(60)
     assert watched[-1]["type"] == "interrupted"
     with Service(hanlin_bin, home, models, "--tools", str(WEATHER)) as second:

@@ -26,8 +26,8 @@ def calls():
 def make_agent(url, calls):
     agents.set_tracing_disabled(True)
 
-    # Once a tool has answered, a model of this size calls it again as long as it may.
-    @agents.function_tool(is_enabled=lambda context, agent: not calls)
+    # With a format for the answer, a model of this size calls the tool again as long as it may.
+    @agents.function_tool(is_enabled=lambda context, agent: agent.output_type is None or not calls)
     def get_weather(city: str, unit: typing.Literal["celsius", "fahrenheit"]) -> str:
         """Get the current weather of a city.
 

@@ -4,8 +4,8 @@
 #include <set>
 
 #include "agent/call_grammar.h"
+#include "agent/language.h"
 #include "agent/react_parser.h"
-#include "agent/run/language.h"
 #include "base/json.h"
 
 namespace hanlin::agent {
@@ -167,10 +167,7 @@ Step function_step(const RunRequest& run, const RunProgress& progress, const Ste
   const std::string system = with_note(run.system.empty() && has_tools ? words.function_system : run.system, progress.note);
   if (!system.empty()) prompt.messages.push_back({.role = "system", .content = system});
   prompt.messages.insert(prompt.messages.end(), progress.messages.begin(), progress.messages.end());
-  // Small models go on calling where the last message is a result; this tells them what is expected now.
-  const bool after_results = !context.style.native && progress.messages.back().role == "tool";
   if (final_step) prompt.messages.push_back({.role = "user", .content = words.answer_now});
-  else if (after_results) prompt.messages.push_back({.role = "user", .content = words.after_results});
   step.request.prompt = std::move(prompt);
   TurnTools offered;
   if (has_tools && !final_step) {

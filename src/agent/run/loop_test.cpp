@@ -28,8 +28,7 @@ TEST_F(RunsTest, CallsAToolAndAnswers) {
   EXPECT_EQ(text, "It said hi.");
   // The second request holds the call and its result.
   const auto messages = turns->messages(1);
-  EXPECT_NE(messages[messages.size() - 2].content.find("echo hi"), std::string::npos);
-  EXPECT_EQ(messages.back().role, "user");
+  EXPECT_NE(messages.back().content.find("echo hi"), std::string::npos);
 }
 
 TEST_F(RunsTest, ATurnEndsAtItsLastCall) {

@@ -144,7 +144,7 @@ TEST_F(RunServiceTest, ARunGoesOnAfterARestart) {
   EXPECT_EQ(echo->calls().size(), 1u);
   // The model saw the whole conversation.
   EXPECT_EQ(turns->requests().size(), 1u);
-  EXPECT_NE(turns->messages(0)[turns->messages(0).size() - 2].content.find("echo 2"), std::string::npos);
+  EXPECT_NE(turns->messages(0).back().content.find("echo 2"), std::string::npos);
   EXPECT_EQ(service->resume(*id).error().code, Code::kInvalidArgument);
 }
 

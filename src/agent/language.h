@@ -1,4 +1,4 @@
-// The words that a run says to a model, in the language of its task.
+// What Hanlin itself says to a model, in the language of the task.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-#include "agent/run/language.h"
+#include "agent/language.h"
 
 namespace hanlin::agent {
 namespace {
