@@ -40,14 +40,14 @@ class ServerTest : public ::testing::Test {
     if (server_) server_->stop();
   }
 
-  // Lets a generator that was held back (allow_steps(0)) go on in pieces until `done(counts)`, so that a service whose threads wait for a
-  // processor is not overrun before it can say stop.
+  // Lets a generator that was held back (allow_steps(0)) go on in pieces until `done(counts)`. An answer of the service between two pieces
+  // shows that its thread has seen the one before, so that it is not overrun before it can say stop.
   void drip(const std::function<bool(const api::ScriptedGenerator::Counts&)>& done) {
     for (auto counts = generator_->counts(); !done(counts); counts = generator_->counts()) {
       if (counts.n_pauses <= counts.n_resumes) generator_->allow_steps(64);
       const int64_t n_wanted = counts.n_tokens + 64;
-      generator_->wait_until([&](const auto& now) { return now.n_tokens >= n_wanted || now.n_pauses > now.n_resumes || done(now); });
-      std::this_thread::yield();
+      generator_->wait_until([&](const auto& now) { return now.n_tokens >= n_wanted || now.n_pauses > now.n_resumes || now.n_finished > 0 || done(now); });
+      EXPECT_EQ(get("/health/live").status, 200);
     }
   }
 
