@@ -29,7 +29,7 @@ TABLE = {
     "store": ["base"],
     "remote": ["base", "api", "net"],
     "agent": ["base", "api"],
-    "agent/memory": ["base", "api"],
+    "agent/memory": ["agent"],
     "agent/sandbox": ["base"],
     "agent/tools": ["agent", "agent/sandbox", "net"],
     "agent/mcp": ["agent/tools"],

@@ -14,11 +14,6 @@ bool has_any(const Json& object, std::initializer_list<const char*> keys) {
   return std::any_of(keys.begin(), keys.end(), [&](const char* key) { return object.contains(key); });
 }
 
-Json schema_of(const Tool& tool) {
-  Result<Json> schema = parse_json(tool.parameters_json.empty() ? "{}" : tool.parameters_json);
-  return schema.ok() && schema->is_object() ? std::move(schema).value() : Json::object();
-}
-
 // Every required property is declared.
 bool declares_what_it_requires(const Json& schema) {
   const Json required = schema.value("required", Json::array());
@@ -31,7 +26,7 @@ bool declares_what_it_requires(const Json& schema) {
 bool is_property_list(const Tool& tool) {
   static constexpr std::array<std::string_view, 14> kKnown = {"type", "properties", "required", "additionalProperties", "title", "description", "default",
                                                               "examples", "$schema", "$id", "$defs", "definitions", "strict", "$comment"};
-  const Json schema = schema_of(tool);
+  const Json schema = parameters_schema(tool);
   for (const auto& [key, value] : schema.items()) {
     if (std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end()) return false;
   }
@@ -94,7 +89,7 @@ class Writer {
     const std::string number = std::to_string(i);
     add_value("v" + number, arguments_schema(tool), i);
     if (syntax_.arguments != CallSyntax::Arguments::kPython || !is_property_list(tool)) return rule("args-" + number, "@v" + number);
-    const Json schema = schema_of(tool);
+    const Json schema = parameters_schema(tool);
     const Json properties = schema.value("properties", Json::object());
     const Json required = schema.value("required", Json::array());
     // args-N-K-F: from the K-th property on; F: something was written before.
@@ -212,7 +207,7 @@ std::string ebnf_literal(std::string_view text) {
 }
 
 std::string arguments_schema(const Tool& tool) {
-  Json schema = schema_of(tool);
+  Json schema = parameters_schema(tool);
   schema["type"] = "object";
   const bool is_closed_form = schema.contains("properties") && schema["properties"].is_object() &&
                               !has_any(schema, {"additionalProperties", "unevaluatedProperties", "patternProperties", "propertyNames", "minProperties", "$ref", "$dynamicRef",

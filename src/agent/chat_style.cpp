@@ -9,6 +9,8 @@
 namespace hanlin::agent {
 namespace {
 
+constexpr int64_t kSmallModel = 1'000'000'000;  // parameters
+
 struct Rule {
   std::string_view text, format;
 };
@@ -118,12 +120,6 @@ void judge_prompt_end(const std::string& prompt_text, ChatStyle* style) {
     style->reasoning_end = pair.end;
   }
 }
-
-namespace {
-
-constexpr int64_t kSmallModel = 1'000'000'000;  // parameters
-
-}  // namespace
 
 ChatStyle probe_chat_style(const api::TextGenerator& generator) {
   if (generator.native_tool_calls()) return {.native = true};

@@ -111,12 +111,13 @@ std::vector<Reply::Call> Reply::complete_calls() const {
   return found;
 }
 
-std::string make_call_id() {
-  static constexpr char kLetters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+std::string random_id(std::string prefix, int n, size_t n_kinds) {
+  static constexpr char kLetters[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
   thread_local std::mt19937_64 random{(static_cast<uint64_t>(std::random_device{}()) << 32) ^ std::random_device{}()};
-  std::string id = "call_";
-  for (int i = 0; i < 24; ++i) id.push_back(kLetters[random() % 62]);
-  return id;
+  for (int i = 0; i < n; ++i) prefix.push_back(kLetters[random() % n_kinds]);
+  return prefix;
 }
+
+std::string make_call_id() { return random_id("call_", 24); }
 
 }  // namespace hanlin::agent

@@ -76,7 +76,9 @@ struct Reply {
   bool operator==(const Reply&) const = default;
 };
 
-// "call_" and 24 random letters and digits. Any thread.
+// `prefix` and `n` random digits and letters: the first `n_kinds` of 0-9, a-z, A-Z. Any thread.
+std::string random_id(std::string prefix, int n, size_t n_kinds = 62);
+// "call_" and 24 random letters and digits.
 std::string make_call_id();
 
 }  // namespace hanlin::agent

@@ -8,6 +8,25 @@
 
 namespace hanlin::agent {
 
+const char* permission_name(Permission permission) {
+  return permission == Permission::kAllow ? "allow" : permission == Permission::kAsk ? "ask" : "deny";
+}
+
+std::optional<Permission> permission_by_name(std::string_view name) {
+  for (const Permission permission : {Permission::kAllow, Permission::kAsk, Permission::kDeny}) {
+    if (name == permission_name(permission)) return permission;
+  }
+  return {};
+}
+
+Result<std::string> run_tool(RunnableTool& tool, const Json& arguments, const ToolContext& context) {
+  try {
+    return tool.run(arguments, context);
+  } catch (const std::exception& exception) {
+    return Error{Code::kInternal, fmt::format("{} failed: {}", tool.tool().name, exception.what())};
+  }
+}
+
 std::string cap_text(std::string text, size_t max_bytes) {
   if (text.size() <= max_bytes) return text;
   size_t end = max_bytes;

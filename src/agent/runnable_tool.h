@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -20,6 +21,9 @@ enum class Permission {
   kAsk,    // a person is asked, with exactly these arguments
   kDeny,   // it never runs; the model is told so
 };
+
+const char* permission_name(Permission permission);  // "allow", "ask", "deny"
+std::optional<Permission> permission_by_name(std::string_view name);
 
 // What a call may use. A tool that may take long looks at both again and again.
 struct ToolContext {
@@ -43,6 +47,9 @@ class RunnableTool {
   // written for the model: what was wrong and what to try instead.
   virtual Result<std::string> run(const Json& arguments, const ToolContext& context) = 0;
 };
+
+// tool.run(); what a library below the tool throws is an error (kInternal), too.
+Result<std::string> run_tool(RunnableTool& tool, const Json& arguments, const ToolContext& context);
 
 // `text`, or its first `max_bytes` bytes (whole code points) and a line that says how much was left out.
 std::string cap_text(std::string text, size_t max_bytes);

@@ -140,6 +140,13 @@ std::string opening_text(const ChatStyle& style, const ToolSet& tools, const For
   return style.opens_reasoning && !text.empty() ? "\n" + style.reasoning_end + "\n\n" + text : text;
 }
 
+// Behind results small models go on calling, the same or anything else, until one sentence says that an answer is expected.
+void add_hint(std::vector<api::Message>* messages) {
+  if (messages->empty() || messages->back().role != "tool") return;
+  const auto question = std::find_if(messages->rbegin(), messages->rend(), [](const api::Message& message) { return message.role == "user"; });
+  messages->push_back({.role = "user", .content = words_for(question == messages->rend() ? "" : question->content).after_results});
+}
+
 }  // namespace
 
 std::string tools_as_text(const std::string& format, const ToolSet& tools) {
@@ -167,17 +174,6 @@ std::string call_as_text(const std::string& format, const std::string& name, con
   for (const auto& [key, value] : arguments->items()) text += (text.empty() ? "" : ", ") + key + "=" + python_text(value);
   return syntax.begin + name + syntax.before_arguments + text + syntax.end;
 }
-
-namespace {
-
-// Behind results small models go on calling, the same or anything else, until one sentence says that an answer is expected.
-void add_hint(std::vector<api::Message>* messages) {
-  if (messages->empty() || messages->back().role != "tool") return;
-  const auto question = std::find_if(messages->rbegin(), messages->rend(), [](const api::Message& message) { return message.role == "user"; });
-  messages->push_back({.role = "user", .content = words_for(question == messages->rend() ? "" : question->content).after_results});
-}
-
-}  // namespace
 
 void fit_prompt(const ChatStyle& style, const ToolSet& tools, const ForcedCall& forced, api::ChatPrompt* prompt) {
   link_results(&prompt->messages, style.format.starts_with("mistral"));

@@ -65,6 +65,11 @@ Result<Tool> read_tool(const Json& item, const std::string& where) {
 
 }  // namespace
 
+Json parameters_schema(const Tool& tool) {
+  Result<Json> schema = parse_json(tool.parameters_json.empty() ? "{}" : tool.parameters_json);
+  return schema.ok() && schema->is_object() ? std::move(schema).value() : Json::object();
+}
+
 bool is_tool_name(std::string_view name) {
   return !name.empty() && name.size() <= 64 && std::all_of(name.begin(), name.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';

@@ -32,6 +32,9 @@ struct Tool {
   bool strict = false;                         // the caller wants arguments that follow the schema without exception
 };
 
+// The JSON Schema of its arguments; an empty object where there is none, or no object.
+Json parameters_schema(const Tool& tool);
+
 // Immutable after it is made; any thread.
 class ToolSet {
  public:

@@ -9,13 +9,10 @@
 namespace hanlin::app {
 namespace {
 
+using agent::text_of;
+
 constexpr char kDim[] = "\x1b[2m", kBold[] = "\x1b[1m", kGreen[] = "\x1b[32m", kRed[] = "\x1b[31m", kYellow[] = "\x1b[33m", kCyan[] = "\x1b[36m";
 constexpr size_t kMaxLine = 2000;  // of a result
-
-std::string text_of(const Json& data, const char* name) {
-  const auto found = data.find(name);
-  return found != data.end() && found->is_string() ? found->get<std::string>() : "";
-}
 
 // Further lines stand under the first.
 std::string indented(const std::string& text) {

@@ -163,7 +163,9 @@ TEST(CallConstraint, AnAnswerIsACallOrFollowsItsSchema) {
         const auto answer = parse_json(text);
         const bool follows = answer.ok() && validator.valid(*answer);
         EXPECT_EQ(n == 0, follows) << format << ": " << text;
-        if (i + 1 < begins.size()) EXPECT_EQ(n > 0, i + 3 < begins.size()) << format << ": " << text;
+        if (i + 1 < begins.size()) {
+          EXPECT_EQ(n > 0, i + 3 < begins.size()) << format << ": " << text;
+        }
       }
     }
   }

@@ -49,8 +49,7 @@ struct Mailbox {
 class Terminal {
  public:
   Terminal(const Options& options, agent::RunService& service)
-      : options_(options),
-        service_(service),
+      : service_(service),
         view_({.steps = !options.quiet && !options.json, .colour = is_terminal(2) && std::getenv("NO_COLOR") == nullptr, .live_answer = is_terminal(1) && is_terminal(2) && !options.json && !options.react},
               [](const std::string& text) { write(stderr, text); },
               [&options](const std::string& text) {
@@ -120,7 +119,6 @@ class Terminal {
     (void)service_.decide(id, question["id"].get<std::string>(), decision, question["arguments"]);
   }
 
-  const Options& options_;
   agent::RunService& service_;
   AgentView view_;
 };
@@ -139,13 +137,8 @@ void print_runs(const std::vector<store::StoredRun>& runs) {
 }
 
 Json result_json(const agent::RunView& view) {
-  Json calls = Json::array();
-  for (const agent::DoneCall& call : view.progress.done_calls) {
-    const auto arguments = parse_json(call.arguments);
-    calls.push_back({{"name", call.name}, {"arguments", arguments.ok() ? *arguments : Json(call.arguments)}, {"ok", call.ok}, {"result", call.result}});
-  }
   return {{"id", view.id}, {"state", view.state}, {"answer", view.progress.answer}, {"limit", view.progress.limit}, {"error", view.progress.error}, {"steps", view.progress.n_steps},
-          {"prompt_tokens", view.progress.prompt_tokens}, {"completion_tokens", view.progress.completion_tokens}, {"seconds", view.progress.seconds}, {"calls", std::move(calls)}};
+          {"prompt_tokens", view.progress.prompt_tokens}, {"completion_tokens", view.progress.completion_tokens}, {"seconds", view.progress.seconds}, {"calls", agent::done_calls_json(view.progress)}};
 }
 
 Status finish(const Options& options, const agent::RunView& view) {

@@ -16,9 +16,9 @@
 #include <cctype>
 #include <charconv>
 #include <cstdlib>
-#include <future>
-#include <thread>
 #include <vector>
+
+#include "hub/look_up.h"
 
 namespace hanlin::hub {
 namespace {
@@ -84,32 +84,15 @@ Result<std::optional<Url>> proxy_for(const Url& url) {
 
 // ---- connecting ---------------------------------------------------------------------------------------------------
 
-// Name lookup with a time limit: getaddrinfo cannot be interrupted, so it runs on a thread that may outlive us.
 Result<Endpoints> look_up(const Url& server, std::chrono::milliseconds limit) {
-  auto promise = std::make_shared<std::promise<std::pair<int, Endpoints>>>();
-  auto future = promise->get_future();
-  std::thread([promise, host = server.host, port = server.port] {
-    addrinfo hints{}, *list = nullptr;
-    hints.ai_socktype = SOCK_STREAM;
-    hints.ai_flags = AI_NUMERICSERV;
-    const int failure = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &list);
-    Endpoints endpoints;
-    for (const addrinfo* entry = list; entry != nullptr; entry = entry->ai_next) {
-      tcp::endpoint endpoint;
-      if (entry->ai_addrlen > endpoint.capacity()) continue;
-      std::copy_n(reinterpret_cast<const char*>(entry->ai_addr), entry->ai_addrlen, reinterpret_cast<char*>(endpoint.data()));
-      endpoint.resize(entry->ai_addrlen);
-      endpoints.push_back(endpoint);
-    }
-    if (list != nullptr) freeaddrinfo(list);
-    promise->set_value({failure, std::move(endpoints)});
-  }).detach();
+  std::future<LookUp> future = hub::look_up(server.host, server.port);
   if (future.wait_for(limit) != std::future_status::ready) {
     return Error{Code::kDeadlineExceeded, fmt::format("{}: name lookup failed: no answer in time", server.host)};
   }
-  auto [failure, endpoints] = future.get();
-  if (failure != 0 || endpoints.empty()) {
-    return Error{Code::kUnavailable, fmt::format("{}: name lookup failed: {}", server.host, gai_strerror(failure))};
+  const LookUp found = future.get();
+  Endpoints endpoints = endpoints_of<tcp::endpoint>(found);
+  if (found.failure != 0 || endpoints.empty()) {
+    return Error{Code::kUnavailable, fmt::format("{}: name lookup failed: {}", server.host, gai_strerror(found.failure))};
   }
   return endpoints;
 }

@@ -13,7 +13,8 @@
 #include <boost/beast/ssl.hpp>
 #include <future>
 #include <optional>
-#include <thread>
+
+#include "hub/look_up.h"
 
 namespace hanlin::net {
 namespace {
@@ -40,33 +41,16 @@ Status check_run(const Url& url, const CallLimits& limits) {
   return {};
 }
 
-// getaddrinfo cannot be interrupted, so it runs on a thread that may outlive us.
 Result<std::vector<tcp::endpoint>> look_up(const Url& url, const CallLimits& limits, Clock::time_point end) {
-  auto promise = std::make_shared<std::promise<std::pair<int, std::vector<tcp::endpoint>>>>();
-  auto future = promise->get_future();
-  std::thread([promise, host = url.host, port = url.port] {
-    addrinfo hints{}, *list = nullptr;
-    hints.ai_socktype = SOCK_STREAM;
-    hints.ai_flags = AI_NUMERICSERV;
-    const int failure = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &list);
-    std::vector<tcp::endpoint> endpoints;
-    for (const addrinfo* entry = list; entry != nullptr; entry = entry->ai_next) {
-      tcp::endpoint endpoint;
-      if (entry->ai_addrlen > endpoint.capacity()) continue;
-      std::copy_n(reinterpret_cast<const char*>(entry->ai_addr), entry->ai_addrlen, reinterpret_cast<char*>(endpoint.data()));
-      endpoint.resize(entry->ai_addrlen);
-      endpoints.push_back(endpoint);
-    }
-    if (list != nullptr) freeaddrinfo(list);
-    promise->set_value({failure, std::move(endpoints)});
-  }).detach();
+  std::future<hub::LookUp> future = hub::look_up(url.host, url.port);
   while (future.wait_for(kPoll) != std::future_status::ready) {
     HANLIN_TRY(check_run(url, limits));
     if (Clock::now() >= end) return too_slow(url, "name lookup");
   }
-  auto [failure, endpoints] = future.get();
-  if (failure == 0 && !endpoints.empty()) return endpoints;
-  return Error{Code::kUnavailable, fmt::format("{}: name lookup failed: {}", url.host, failure == 0 ? "no address" : gai_strerror(failure))};
+  const hub::LookUp found = future.get();
+  std::vector<tcp::endpoint> endpoints = hub::endpoints_of<tcp::endpoint>(found);
+  if (found.failure == 0 && !endpoints.empty()) return endpoints;
+  return Error{Code::kUnavailable, fmt::format("{}: name lookup failed: {}", url.host, found.failure == 0 ? "no address" : gai_strerror(found.failure))};
 }
 
 // Runs asynchronous operations one after the other, looking at the run's deadline and stop meanwhile.

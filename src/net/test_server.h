@@ -15,16 +15,38 @@
 
 namespace hanlin::net {
 
+// A listening socket on a free loopback port; 0 in `port`: there is none.
+inline UniqueFd listen_on_loopback(int* port) {
+  UniqueFd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+  socklen_t size = sizeof address;
+  const bool up = bind(listener.get(), reinterpret_cast<sockaddr*>(&address), size) == 0 && listen(listener.get(), 64) == 0 &&
+                  getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0;
+  *port = up ? ntohs(address.sin_port) : 0;
+  return listener;
+}
+
+// Reads one request, head and body. False: the client was gone before it was complete.
+inline bool receive_request(int peer, std::string* request) {
+  while (true) {
+    const size_t head = request->find("\r\n\r\n");
+    if (head != std::string::npos) {
+      const size_t length = request->find("Content-Length: ");
+      const size_t n_body = length < head ? std::stoul(request->substr(length + 16)) : 0;
+      if (request->size() >= head + 4 + n_body) return true;
+    }
+    char block[4096];
+    const ssize_t n = recv(peer, block, sizeof block, 0);
+    if (n <= 0) return false;
+    request->append(block, static_cast<size_t>(n));
+  }
+}
+
 class TestServer {
  public:
   // `answer` gets the whole request and gives the bytes to send; an empty text leaves the client waiting until the end.
   explicit TestServer(std::function<std::string(const std::string& request)> answer) : answer_(std::move(answer)) {
-    listener_.reset(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
-    socklen_t size = sizeof address;
-    const bool up = bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), size) == 0 && listen(listener_.get(), 16) == 0 &&
-                    getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0;
-    port_ = up ? ntohs(address.sin_port) : 0;
+    listener_ = listen_on_loopback(&port_);
     thread_ = std::thread([this] { serve(); });
   }
   ~TestServer() {
@@ -45,12 +67,7 @@ class TestServer {
       UniqueFd peer(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
       if (!peer) return;
       std::string request;
-      while (!complete(request)) {
-        char block[4096];
-        const ssize_t n = recv(peer.get(), block, sizeof block, 0);
-        if (n <= 0) break;
-        request.append(block, static_cast<size_t>(n));
-      }
+      receive_request(peer.get(), &request);
       {
         const std::lock_guard lock(mutex_);
         requests_.push_back(request);
@@ -64,14 +81,6 @@ class TestServer {
       }
     }
   }
-  static bool complete(const std::string& request) {
-    const size_t head = request.find("\r\n\r\n");
-    if (head == std::string::npos) return false;
-    const size_t length = request.find("Content-Length: ");
-    const size_t n_body = length < head ? std::stoul(request.substr(length + 16)) : 0;
-    return request.size() >= head + 4 + n_body;
-  }
-
   const std::function<std::string(const std::string&)> answer_;
   UniqueFd listener_;
   int port_ = 0;

@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <deque>
+#include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -57,11 +57,14 @@ void Circuit::failed(size_t member, const Error& error) {
   if (++state.n_failures >= options_.failures_to_skip) state.skipped_until = now + options_.skip_for;
 }
 
-// What requests share; it outlives the generator as long as one of them runs.
+// What requests share; it outlives the generator, without its members, as long as somebody holds one of them.
 struct FallbackGenerator::Shared {
   Shared(std::vector<std::shared_ptr<api::TextGenerator>> members_in, FallbackOptions options)
-      : members(std::move(members_in)), circuit(members.size(), std::move(options)), mover(2, kMaxMoving) {}
-  const std::vector<std::shared_ptr<api::TextGenerator>> members;
+      : members(std::move(members_in)), circuit(members.size(), std::move(options)), mover(2, kMaxMoving) {
+    for (const auto& member : members) names.push_back(member->info().name);
+  }
+  std::vector<std::shared_ptr<api::TextGenerator>> members;
+  std::vector<std::string> names;
   Circuit circuit;
   TaskPool mover;  // submits to the next member: not on the thread of the one that failed
 };
@@ -101,7 +104,7 @@ class FallbackGenerator::Run final : public api::Generation, public std::enable_
   }
   int64_t prompt_tokens() const override {
     const std::lock_guard lock(mutex_);
-    return current_ ? current_->prompt_tokens() : 0;
+    return current_ ? current_->prompt_tokens() : prompt_tokens_;
   }
 
  private:
@@ -117,7 +120,8 @@ class FallbackGenerator::Run final : public api::Generation, public std::enable_
   void accept(std::shared_ptr<api::Generation> generation, size_t position) {
     bool cancelled = false, paused = false;
     with_lock([&] {
-      if (current_ && position < position_of_current_) return;
+      if (ended_) prompt_tokens_ = generation->prompt_tokens();
+      if (ended_ || (current_ && position < position_of_current_)) return;
       current_ = generation, position_of_current_ = position;
       cancelled = cancelled_, paused = paused_;
     });
@@ -133,7 +137,7 @@ class FallbackGenerator::Run final : public api::Generation, public std::enable_
     ++position_;
     return true;
   }
-  const std::string& name(size_t member) const { return shared_->members[member]->info().name; }
+  const std::string& name(size_t member) const { return shared_->names[member]; }
   bool is_cancelled() const {
     const std::lock_guard lock(mutex_);
     return cancelled_;
@@ -143,21 +147,45 @@ class FallbackGenerator::Run final : public api::Generation, public std::enable_
   void on_event(size_t member, api::TokenEvent&& event) {
     if (!spoke_ && event.error && may_fall_back(*event.error)) {
       shared_->circuit.failed(member, *event.error);
-      const Error error = *event.error;
-      if (advance(error) && shared_->mover.try_post([self = shared_from_this()] { self->move_on(); })) return;
+      if (advance(*event.error)) {
+        const auto moving = std::make_shared<Moving>(shared_from_this(), *event.error);
+        (void)shared_->mover.try_post([moving] { std::exchange(moving->run, nullptr)->move_on(); });
+        return;
+      }
     } else if (!spoke_ && !event.error && says_something(event) && event.finish != api::FinishReason::kCancelled) {
       shared_->circuit.succeeded(member);
     }
     spoke_ = spoke_ || says_something(event);
-    sink_(std::move(event));
+    deliver(std::move(event));
   }
+  // With the last event the run lets go of the member's generation, which may hold the sink and with it the run.
+  void deliver(api::TokenEvent&& event) {
+    const bool last = event.last;
+    sink_(std::move(event));
+    if (!last) return;
+    std::shared_ptr<api::Generation> ended;
+    const std::lock_guard lock(mutex_);
+    ended_ = true;
+    if (current_) prompt_tokens_ = current_->prompt_tokens();
+    ended.swap(current_);
+  }
+  // A request that waits for the mover; dropped by it, the request ends with the error of the member that failed.
+  struct Moving {
+    Moving(std::shared_ptr<Run> run_in, Error error_in) : run(std::move(run_in)), error(std::move(error_in)) {}
+    ~Moving() {
+      if (run) run->fail(error);
+    }
+    std::shared_ptr<Run> run;
+    const Error error;
+  };
   void move_on() {
-    const Status started = start();
-    if (started.ok()) return;
+    if (const Status started = start(); !started.ok()) fail(started.error());
+  }
+  void fail(const Error& error) {
     api::TokenEvent last;
     last.last = true;
-    last.error = started.error();
-    sink_(std::move(last));
+    last.error = error;
+    deliver(std::move(last));
   }
 
   const std::shared_ptr<Shared> shared_;
@@ -171,7 +199,8 @@ class FallbackGenerator::Run final : public api::Generation, public std::enable_
   mutable std::mutex mutex_;
   std::shared_ptr<api::Generation> current_;
   size_t position_of_current_ = 0;
-  bool cancelled_ = false, paused_ = false;
+  int64_t prompt_tokens_ = 0;  // of the generation that has ended
+  bool cancelled_ = false, paused_ = false, ended_ = false;
 };
 
 FallbackGenerator::FallbackGenerator(std::vector<std::shared_ptr<api::TextGenerator>> members, FallbackOptions options)
@@ -180,7 +209,11 @@ FallbackGenerator::FallbackGenerator(std::vector<std::shared_ptr<api::TextGenera
   for (const auto& member : shared_->members) HANLIN_CHECK(member->native_tool_calls() == first().native_tool_calls(), "members of a chain read tool calls alike");
 }
 
-FallbackGenerator::~FallbackGenerator() { shared_->mover.stop(); }
+FallbackGenerator::~FallbackGenerator() {
+  shared_->mover.stop();
+  // Here, not on a thread of theirs that lets go of the last request: a member waits for its threads.
+  shared_->members.clear();
+}
 
 const api::TextGenerator& FallbackGenerator::first() const { return *shared_->members[0]; }
 

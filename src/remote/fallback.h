@@ -52,7 +52,9 @@ class Circuit {
 class FallbackGenerator final : public api::TextGenerator {
  public:
   FallbackGenerator(std::vector<std::shared_ptr<api::TextGenerator>> members, FallbackOptions options = {});
-  ~FallbackGenerator() override;  // waits until running requests have ended: cancel them first
+  // Requests on their way to another member end with the error of the last. Members that nobody else holds end, and with
+  // them their requests.
+  ~FallbackGenerator() override;
 
   const api::ModelInfo& info() const override { return first().info(); }
   bool native_tool_calls() const override { return first().native_tool_calls(); }

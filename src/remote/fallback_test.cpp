@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
+
 #include "api/scripted.h"
 #include "remote/remote_embedder.h"
 #include "remote/remote_generator.h"
@@ -95,6 +97,21 @@ TEST(FallbackGenerator, CancelAndPauseReachTheMemberAtWork) {
   generation->cancel();
   EXPECT_EQ(collector.last().finish, api::FinishReason::kCancelled);
   EXPECT_EQ(second->counts().n_cancelled, 1);
+}
+
+// The member's thread may be the last that holds a request, and must not be the one that destroys the member.
+TEST(FallbackGenerator, EndsWhileTheLastEventIsDelivered) {
+  auto chain = std::make_unique<FallbackGenerator>(std::vector<std::shared_ptr<api::TextGenerator>>{scripted("only", {.tokens = {"text"}})});
+  std::promise<void> at_last;
+  auto gone = std::make_shared<std::promise<void>>();
+  ASSERT_TRUE(chain->submit(chat_request(), [&, has_gone = gone->get_future().share()](api::TokenEvent&& event) {
+    if (!event.last) return;
+    at_last.set_value();
+    has_gone.wait_for(std::chrono::milliseconds(100));  // the chain waits for the member, so this is the longer wait
+  }).ok());
+  at_last.get_future().wait();
+  chain.reset();
+  gone->set_value();
 }
 
 TEST(Circuit, LeavesOutWhatFailsAgainAndAgain) {

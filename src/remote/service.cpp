@@ -74,7 +74,8 @@ net::CallLimits Service::limits(std::optional<Clock::time_point> deadline, std::
 
 Failure Service::shown(Failure failure) const {
   std::string& message = failure.error.message;
-  for (size_t at = key_.empty() ? std::string::npos : message.find(key_); at != std::string::npos; at = message.find(key_, at)) message.replace(at, key_.size(), "***");
+  static constexpr std::string_view kHidden = "***";
+  for (size_t at = key_.empty() ? std::string::npos : message.find(key_); at != std::string::npos; at = message.find(key_, at + kHidden.size())) message.replace(at, key_.size(), kHidden);
   return failure;
 }
 

@@ -1,7 +1,6 @@
 // A scripted HTTP service on a loopback port for tests, and what collects an answer. Real sockets; a thread a connection.
 #pragma once
 
-#include <arpa/inet.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
@@ -16,6 +15,7 @@
 #include "api/generate.h"
 #include "base/json.h"
 #include "base/unique_fd.h"
+#include "net/test_server.h"
 #include "remote/options.h"
 
 namespace hanlin::remote {
@@ -38,12 +38,7 @@ class TestService {
   };
   // `answer` gets each request and how many came before it.
   explicit TestService(std::function<TestReply(const TestRequest&, int)> answer) : answer_(std::move(answer)) {
-    listener_.reset(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
-    socklen_t size = sizeof address;
-    const bool up = bind(listener_.get(), reinterpret_cast<sockaddr*>(&address), size) == 0 && listen(listener_.get(), 64) == 0 &&
-                    getsockname(listener_.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0;
-    port_ = up ? ntohs(address.sin_port) : 0;
+    listener_ = net::listen_on_loopback(&port_);
     acceptor_ = std::thread([this] { accept_all(); });
   }
   ~TestService() {
@@ -93,8 +88,10 @@ class TestService {
     changed_.notify_all();
   }
   void serve(UniqueFd& peer) {
-    TestRequest request;
-    if (!receive(peer.get(), &request)) return;
+    std::string bytes;
+    if (!net::receive_request(peer.get(), &bytes)) return;
+    const size_t end = bytes.find("\r\n\r\n");
+    const TestRequest request{bytes.substr(0, end), bytes.substr(end + 4)};
     int n_before = 0;
     {
       const std::lock_guard lock(mutex_);
@@ -119,25 +116,6 @@ class TestService {
     }
     shutdown(peer.get(), SHUT_RDWR);
   }
-  static bool receive(int fd, TestRequest* request) {
-    std::string bytes;
-    while (true) {
-      const size_t end = bytes.find("\r\n\r\n");
-      if (end != std::string::npos) {
-        const size_t length = bytes.find("Content-Length: ");
-        const size_t n_body = length < end ? std::stoul(bytes.substr(length + 16)) : 0;
-        if (bytes.size() >= end + 4 + n_body) {
-          request->head = bytes.substr(0, end), request->body = bytes.substr(end + 4);
-          return true;
-        }
-      }
-      char block[4096];
-      const ssize_t n = recv(fd, block, sizeof block, 0);
-      if (n <= 0) return false;
-      bytes.append(block, static_cast<size_t>(n));
-    }
-  }
-
   const std::function<TestReply(const TestRequest&, int)> answer_;
   UniqueFd listener_;
   int port_ = 0;

@@ -39,6 +39,9 @@ HttpResponse json_response(const Json& body, int status = 200);
 // Nothing when the target has neither form or a malformed escape, or decodes to a control character.
 std::optional<std::pair<std::string, std::string>> split_target(std::string_view target);
 
+// The value of `name` in a query such as "a=1&b=x%20y", decoded; empty: not there. A malformed escape stays as it is.
+std::string query_value(std::string_view query, std::string_view name);
+
 bool equals_ignoring_case(std::string_view a, std::string_view b);
 
 }  // namespace hanlin::server

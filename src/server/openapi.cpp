@@ -37,7 +37,7 @@ Json operation(const Route& route) {
   Json ok = {{"description", "Done"}};
   if (route.response_schema) ok["content"] = json_content(route.response_schema);
   else ok["content"]["text/plain"]["schema"] = {{"type", "string"}};
-  const bool streams = route.response_schema && (route.run_on == RunOn::kSubmit ? route.request_schema != nullptr : std::string_view(route.response_schema) == "AgentRun" || std::string_view(route.response_schema) == "AgentEvents");
+  const bool streams = route.streams_events || (route.request_schema && route.run_on == RunOn::kSubmit && route.response_schema);
   if (streams) ok["content"]["text/event-stream"]["schema"] = {{"type", "string"}};
   op["responses"]["200"] = std::move(ok);
   op["responses"]["default"] = {{"description", "A failure"}, {"content", json_content("Error")}};

@@ -20,6 +20,7 @@ struct Route {
   const char* summary;
   const char* request_schema;   // name in openapi_schemas.cpp, or null
   const char* response_schema;  // the same; null: not JSON
+  bool streams_events = false;   // it may answer with events, too; for generations that goes without saying
 };
 
 std::span<const Route> routes();

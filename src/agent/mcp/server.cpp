@@ -38,8 +38,7 @@ Json all_versions() {
 }
 
 Json schema_of(const Tool& tool) {
-  auto schema = tool.parameters_json.empty() ? Result<Json>(Json::object()) : parse_json(tool.parameters_json);
-  Json object = schema.ok() && schema->is_object() ? *schema : Json::object();
+  Json object = parameters_schema(tool);
   if (!object.contains("type")) object["type"] = "object";
   return object;
 }
@@ -177,12 +176,7 @@ Json Server::call(const Request& request) {
 Json Server::result_of_call(RunnableTool& tool, const Json& arguments, std::stop_token stop) const {
   const ToolContext context{.deadline = std::chrono::steady_clock::now() + options_.call_timeout, .stop = std::move(stop)};
   const Status checked = options_.check ? options_.check(tool.tool(), arguments) : Status();
-  Result<std::string> output = Error{Code::kInternal, ""};
-  try {
-    output = checked.ok() ? tool.run(arguments, context) : Result<std::string>(checked.error());
-  } catch (const std::exception& exception) {  // of a library below a tool
-    output = Error{Code::kInternal, fmt::format("{} failed: {}", tool.tool().name, exception.what())};
-  }
+  const Result<std::string> output = checked.ok() ? run_tool(tool, arguments, context) : Result<std::string>(checked.error());
   const std::string& text = output.ok() ? *output : output.error().message;
   return {{"content", {{{"type", "text"}, {"text", text}}}}, {"isError", !output.ok()}};
 }

@@ -1,43 +1,34 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <map>
-#include <mutex>
 
+#include "agent/generate.h"
 #include "agent/memory/memory.h"
 #include "agent/memory/turns.h"
 
 namespace hanlin::agent {
 namespace {
 
+constexpr std::chrono::seconds kGrace{5};
 constexpr int64_t kTokensPerMessage = 4;  // what a template puts around one
 
 constexpr const char* kInstruction =
     "You keep the memory of a conversation. Write a summary of what is below: facts, names, numbers, decisions, what the user wants, and "
     "what is still open. Leave nothing out that later turns may need. Write in the language of the conversation. Answer with the summary only.";
 
-// The whole text of one answer.
+// The whole text of one answer. The request has a deadline, which is for the generator to keep.
 Result<std::string> generate_text(api::TextGenerator& generator, api::GenerateRequest request) {
-  struct Shared {
-    std::mutex mutex;
-    std::condition_variable changed;
-    std::string text;
-    std::optional<api::TokenEvent> last;
+  const auto give_up_at = *request.deadline + kGrace;
+  std::string text;
+  const auto add = [&](const api::TokenEvent& event) {
+    text += event.text;
+    return true;
   };
-  const auto shared = std::make_shared<Shared>();
-  HANLIN_ASSIGN(const auto generation, generator.submit(std::move(request), [shared](api::TokenEvent&& event) {
-    const std::lock_guard lock(shared->mutex);
-    shared->text += event.text;
-    if (!event.last) return;
-    shared->last = std::move(event);
-    shared->changed.notify_all();
-  }));
-  std::unique_lock lock(shared->mutex);
-  shared->changed.wait(lock, [&] { return shared->last.has_value(); });
-  if (shared->last->error) return *shared->last->error;
-  if (shared->last->finish == api::FinishReason::kCancelled) return Error{Code::kCancelled, "summary: the generator is shutting down"};
-  return std::move(shared->text);
+  HANLIN_ASSIGN(const Generated generated, generate(generator, std::move(request), add, give_up_at, {}));
+  if (generated.out_of_time) return Error{Code::kDeadlineExceeded, "summary: the time allowed for it ran out"};
+  if (generated.finish == api::FinishReason::kCancelled) return Error{Code::kCancelled, "summary: the generator is shutting down"};
+  return text;
 }
 
 class SummaryMemory final : public Memory {

@@ -104,12 +104,7 @@ class Batch {
     if (!emit("call", {{"id", work.call.id}, {"name", work.call.name}, {"arguments", work.arguments}})) return;
     const auto start = Clock::now();
     ToolContext context{.deadline = start + duration(parts_.request.limits.tool_seconds), .stop = parts_.stop, .run_id = parts_.run_id};
-    Result<std::string> result = Error{Code::kInternal, ""};
-    try {
-      result = work.tool->run(work.arguments, context);
-    } catch (const std::exception& exception) {  // of a library below a tool
-      result = Error{Code::kInternal, fmt::format("{} failed: {}", work.call.name, exception.what())};
-    }
+    const Result<std::string> result = run_tool(*work.tool, work.arguments, context);
     work.seconds = std::chrono::duration<double>(Clock::now() - start).count();
     const auto most = static_cast<size_t>(parts_.request.limits.max_result_bytes);
     if (result.ok()) work.set(true, cap_text(*result, most));

@@ -1,6 +1,5 @@
 #include "agent/run/dialect.h"
 
-#include <algorithm>
 #include <set>
 
 #include "agent/call_grammar.h"
@@ -24,7 +23,8 @@ std::string tools_json(const ToolSet& tools) {
   Json list = Json::array();
   for (const Tool& tool : tools.tools()) {
     Json function = {{"name", tool.name}, {"description", tool.description}};
-    function["parameters"] = parse_json(tool.parameters_json).ok() ? *parse_json(tool.parameters_json) : Json{{"type", "object"}, {"properties", Json::object()}};
+    Result<Json> schema = parse_json(tool.parameters_json);
+    function["parameters"] = schema.ok() ? std::move(schema).value() : Json{{"type", "object"}, {"properties", Json::object()}};
     list.push_back({{"type", "function"}, {"function", std::move(function)}});
   }
   return dump_json(list);
@@ -74,19 +74,12 @@ api::Constraint in_words() {
   return constraint;
 }
 
-// The properties of a tool's arguments.
-Json properties_of(const Tool& tool) {
-  const Result<Json> schema = parse_json(tool.parameters_json.empty() ? "{}" : tool.parameters_json);
-  return schema.ok() && schema->is_object() ? schema->value("properties", Json::object()) : Json::object();
-}
-
 // A text that stands alone is the value of the only argument, or of the only required one.
 Json input_object(const Tool* tool, Json input) {
   if (input.is_object()) return input;
   if (input.is_null() || tool == nullptr) return Json::object();
-  const Json properties = properties_of(*tool);
-  const Result<Json> schema = parse_json(tool->parameters_json.empty() ? "{}" : tool->parameters_json);
-  const Json required = schema.ok() ? schema->value("required", Json::array()) : Json::array();
+  const Json schema = parameters_schema(*tool);
+  const Json properties = schema.value("properties", Json::object()), required = schema.value("required", Json::array());
   std::string name = properties.size() == 1 ? properties.begin().key() : "";
   if (required.is_array() && required.size() == 1 && required[0].is_string()) name = required[0].get<std::string>();
   return name.empty() ? input : Json{{name, std::move(input)}};
@@ -128,7 +121,7 @@ std::string react_prompt(const RunRequest& run, const Words& words, const ToolSe
   std::string text = run.system.empty() ? "" : run.system + "\n\n";
   if (tools.empty()) return text + words.react_without_tools;
   text += words.react_intro + "\n";
-  for (const Tool& tool : tools.tools()) text += "- " + tool.name + ": " + tool.description + " " + words.arguments + " " + dump_json(properties_of(tool)) + "\n";
+  for (const Tool& tool : tools.tools()) text += "- " + tool.name + ": " + tool.description + " " + words.arguments + " " + dump_json(parameters_schema(tool).value("properties", Json::object())) + "\n";
   return text + "\n" + words.react_form;
 }
 

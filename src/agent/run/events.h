@@ -29,6 +29,9 @@ struct RunEvent {
   Json data = Json::object();
 };
 
+// The text `name` of an event's data; empty where it has none.
+std::string text_of(const Json& data, const char* name);
+
 using RunSink = std::function<void(const RunEvent&)>;
 
 }  // namespace hanlin::agent

@@ -4,8 +4,8 @@
 
 #include <optional>
 
+#include "agent/generate.h"
 #include "agent/run/call_batch.h"
-#include "agent/run/generate.h"
 #include "base/json.h"
 
 namespace hanlin::agent {

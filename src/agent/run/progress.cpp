@@ -7,15 +7,15 @@
 namespace hanlin::agent {
 namespace {
 
-std::string text_of(const Json& data, const char* name) {
-  const auto found = data.find(name);
-  return found != data.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
 // Keys in order, so that equal objects have equal texts.
 nlohmann::json sorted(const Json& value) { return nlohmann::json::parse(dump_json(value)); }
 
 }  // namespace
+
+std::string text_of(const Json& data, const char* name) {
+  const auto found = data.find(name);
+  return found != data.end() && found->is_string() ? found->get<std::string>() : "";
+}
 
 std::string call_text(const std::string& name, const std::string& arguments_json) {
   const Result<Json> arguments = parse_json(arguments_json);
@@ -57,6 +57,15 @@ void RunProgress::apply(const RunEvent& event) {
     answer = text_of(data, "answer");
     error = text_of(data, "error");
   }
+}
+
+Json done_calls_json(const RunProgress& progress) {
+  Json calls = Json::array();
+  for (const DoneCall& call : progress.done_calls) {
+    Result<Json> arguments = parse_json(call.arguments);
+    calls.push_back({{"name", call.name}, {"arguments", arguments.ok() ? std::move(arguments).value() : Json(call.arguments)}, {"ok", call.ok}, {"result", call.result}});
+  }
+  return calls;
 }
 
 void RunProgress::add_turn(const Json& turn) {

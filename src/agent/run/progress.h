@@ -53,6 +53,9 @@ struct RunProgress {
   OpenCall* open_call(const std::string& id);
 };
 
+// [{"name", "arguments", "ok", "result"}] of the calls that are done.
+Json done_calls_json(const RunProgress& progress);
+
 // Name and arguments such that equal calls have equal texts, whatever the order of keys and white space.
 std::string call_text(const std::string& name, const std::string& arguments_json);
 

@@ -158,15 +158,4 @@ Json run_request_json(const RunRequest& request) {
   return object;
 }
 
-const char* permission_name(Permission permission) {
-  return permission == Permission::kAllow ? "allow" : permission == Permission::kAsk ? "ask" : "deny";
-}
-
-std::optional<Permission> permission_by_name(const std::string& name) {
-  for (const Permission permission : {Permission::kAllow, Permission::kAsk, Permission::kDeny}) {
-    if (name == permission_name(permission)) return permission;
-  }
-  return {};
-}
-
 }  // namespace hanlin::agent

@@ -69,7 +69,4 @@ Result<RunRequest> read_run_request(const Json& object);
 // The same fields; read_run_request() reads them back.
 Json run_request_json(const RunRequest& request);
 
-const char* permission_name(Permission permission);  // "allow", "ask", "deny"
-std::optional<Permission> permission_by_name(const std::string& name);
-
 }  // namespace hanlin::agent

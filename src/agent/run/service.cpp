@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <random>
 #include <thread>
 
 #include "agent/memory/memory.h"
@@ -16,14 +15,6 @@ namespace {
 
 constexpr int64_t kPage = 500;  // events read at once
 constexpr int kMaxChain = 1000;  // runs of one conversation
-
-std::string make_run_id() {
-  static constexpr char kLetters[] = "0123456789abcdefghijklmnopqrstuvwxyz";
-  thread_local std::mt19937_64 random{(static_cast<uint64_t>(std::random_device{}()) << 32) ^ std::random_device{}()};
-  std::string id = "run_";
-  for (int i = 0; i < 20; ++i) id.push_back(kLetters[random() % 36]);
-  return id;
-}
 
 RunEvent read_event(const store::StoredEvent& stored) {
   Result<Json> data = parse_json(stored.data_json);
@@ -101,7 +92,7 @@ Result<std::shared_ptr<ToolBox>> RunService::tools_of(const RunRequest& request)
 }
 
 Result<std::string> RunService::start(const RunRequest& request) {
-  const std::string id = make_run_id();
+  const std::string id = random_id("run_", 20, 36);
   HANLIN_TRY(model_of(request));
   HANLIN_ASSIGN(const std::optional<RunEvent> context, remember(request));
   RunProgress progress(request);

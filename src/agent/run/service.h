@@ -33,7 +33,6 @@ struct RunView {
   int64_t created_ms = 0, updated_ms = 0, n_events = 0;
   RunProgress progress;
   std::vector<ApprovalRequest> approvals;  // open questions
-  bool ended() const { return state != "running" && state != "waiting"; }
 };
 
 // Safe from any thread. Errors: kNotFound for unknown ids; kInvalidArgument with a param; kResourceExhausted when max_active run;

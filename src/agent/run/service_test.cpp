@@ -21,6 +21,16 @@ class RunServiceTest : public RunsTest {
   void forget() {
     for (const char* end : {"", "-wal", "-shm"}) fs::remove(file_.string() + end);
   }
+  // Starts a run whose question a person answers with `decision`, and waits for its end.
+  RunView run_deciding(const RunRequest& request, const Decision& decision) {
+    const std::string id = service->start(request).value();
+    std::jthread person;
+    wait(id, [&](const RunEvent& event) {
+      if (event.type != "approval") return;
+      person = std::jthread([this, id, event, decision] { EXPECT_TRUE(service->decide(id, event.data["id"].get<std::string>(), decision, event.data["arguments"]).ok()); });
+    });
+    return view(id);
+  }
   const fs::path file_;
 };
 
@@ -52,26 +62,18 @@ TEST_F(RunServiceTest, ConsentIsForExactlyTheseArguments) {
 TEST_F(RunServiceTest, ADeniedCallDoesNotRun) {
   const auto echo = echo_tool(Permission::kAsk);
   start_service({call_of("echo", R"({"text": "hi"})"), "ok"}, {echo});
-  const auto id = service->start({.task = "say hi"});
-  std::jthread person;
-  wait(*id, [&](const RunEvent& event) {
-    if (event.type == "approval") person = std::jthread([this, id = *id, event] { EXPECT_TRUE(service->decide(id, event.data["id"].get<std::string>(), {.approved = false, .reason = "not now"}, Json()).ok()); });
-  });
+  const RunView view = run_deciding({.task = "say hi"}, {.approved = false, .reason = "not now"});
   EXPECT_TRUE(echo->calls().empty());
-  EXPECT_EQ(view(*id).progress.done_calls.at(0).result, "error: the user did not allow this call: not now");
+  EXPECT_EQ(view.progress.done_calls.at(0).result, "error: the user did not allow this call: not now");
 }
 
 TEST_F(RunServiceTest, AResultMayBeGivenInsteadOfACall) {
   const auto echo = echo_tool(Permission::kAsk);
   start_service({call_of("echo", R"({"text": "hi"})"), "ok"}, {echo});
-  const auto id = service->start({.task = "say hi"});
-  std::jthread person;
-  wait(*id, [&](const RunEvent& event) {
-    if (event.type == "approval") person = std::jthread([this, id = *id, event] { EXPECT_TRUE(service->decide(id, event.data["id"].get<std::string>(), {.approved = true, .result = "by hand"}, event.data["arguments"]).ok()); });
-  });
+  const RunView view = run_deciding({.task = "say hi"}, {.approved = true, .result = "by hand"});
   EXPECT_TRUE(echo->calls().empty());
-  EXPECT_EQ(view(*id).progress.done_calls.at(0).result, "by hand");
-  EXPECT_TRUE(view(*id).progress.done_calls.at(0).ok);
+  EXPECT_EQ(view.progress.done_calls.at(0).result, "by hand");
+  EXPECT_TRUE(view.progress.done_calls.at(0).ok);
 }
 
 TEST_F(RunServiceTest, SilenceMeansNo) {

@@ -213,9 +213,8 @@ Result<std::string> expand_environment(const JsonPlace& place, const Environment
 }
 
 Result<Permission> read_permission(const JsonPlace& place) {
-  if (place.value() == "allow") return Permission::kAllow;
-  if (place.value() == "ask") return Permission::kAsk;
-  if (place.value() == "deny") return Permission::kDeny;
+  const auto permission = place.value().is_string() ? permission_by_name(place.value().get_ref<const std::string&>()) : std::nullopt;
+  if (permission) return *permission;
   return place.mismatch("one of allow, ask, deny");
 }
 

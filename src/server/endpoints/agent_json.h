@@ -15,7 +15,4 @@ Json agent_run_line(const store::StoredRun& run);
 Json agent_event_json(const agent::RunEvent& event);
 Json agent_tool_json(const agent::RunnableTool& tool);
 
-// The value of `name` in a query such as "a=1&b=x%20y"; empty: not there.
-std::string query_value(std::string_view query, std::string_view name);
-
 }  // namespace hanlin::server

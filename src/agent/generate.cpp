@@ -1,4 +1,4 @@
-#include "agent/run/generate.h"
+#include "agent/generate.h"
 
 #include <condition_variable>
 #include <memory>
