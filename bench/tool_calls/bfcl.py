@@ -132,13 +132,16 @@ def is_valid(call, functions):
 
 def measure(client, model, cases, choice, at_once=4):
     """Both ways → one row for each question: {"id", "free": {"calls", "right", "valid"}, "constrained": {…}}."""
-    rows = [{"id": case["id"]} for case, _ in cases]
-    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+    def one(pair):
+        case, accepted = pair
+        row = {"id": case["id"]}
         for side in ("free", "constrained"):
-            answers = pool.map(lambda case: ask(client, model, case[0], choice, side == "constrained"), cases)
-            for row, calls, (case, accepted) in zip(rows, answers, cases):
-                row[side] = {"calls": calls, "right": calls_match(calls, accepted, case["function"]), "valid": all(is_valid(call, case["function"]) for call in calls)}
-    return rows
+            calls = ask(client, model, case, choice, side == "constrained")
+            row[side] = {"calls": calls, "right": calls_match(calls, accepted, case["function"]), "valid": all(is_valid(call, case["function"]) for call in calls)}
+        return row
+
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(one, cases))
 
 
 def main():

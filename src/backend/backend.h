@@ -63,13 +63,10 @@ struct KvShape {
 };
 
 // One product of a group that shares its input: out [T, N] = x · wᵀ (+ bias [N]).
-// `precise`: where activations are rounded to int8, a second int8 term keeps what the first one lost (about 15 bits in
-// all). For the output matrix, whose errors reach the probabilities directly and which few rows pass through.
 struct LinearCall {
   const Weight* weight = nullptr;
   const float* bias = nullptr;
   TensorView out;
-  bool precise = false;
 };
 
 // Tokens [begin, begin + n) of a batch belong to one sequence and stand at positions first_position … ; `blocks` is that
@@ -112,8 +109,10 @@ class Backend {
   virtual int64_t kv_block_bytes(const KvShape& shape) const = 0;  // of all layers
   virtual Result<std::unique_ptr<KvCache>> make_kv_cache(const KvShape& shape, int64_t n_blocks) = 0;
 
-  // All products of one input x [T, K]; either all of them precise or none. Outputs must not overlap each other or x.
-  virtual void linear(TensorView x, std::span<const LinearCall> calls) = 0;
+  // All products of one input x [T, K]. Outputs must not overlap each other or x.
+  // `precise` [T], or empty: of the rows that it marks, a second int8 term keeps what rounding to int8 lost (about 15 bits in
+  // all). Other rows get the same bits with and without them.
+  virtual void linear(TensorView x, std::span<const LinearCall> calls, std::span<const uint8_t> precise) = 0;
   // y = x / rms(x) · (weight + offset), per group of `weight_size` columns (a row, or each head of a row). y may be x.
   virtual void rms_norm(TensorView x, const float* weight, int64_t weight_size, float offset, float eps, TensorView y) = 0;
   virtual void layer_norm(TensorView x, const float* weight, const float* bias, float eps, TensorView y) = 0;

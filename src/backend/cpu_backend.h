@@ -62,7 +62,7 @@ class CpuBackend final : public Backend {
   int64_t kv_block_bytes(const KvShape& shape) const override;
   Result<std::unique_ptr<KvCache>> make_kv_cache(const KvShape& shape, int64_t n_blocks) override;
 
-  void linear(TensorView x, std::span<const LinearCall> calls) override;
+  void linear(TensorView x, std::span<const LinearCall> calls, std::span<const uint8_t> precise) override;
   void rms_norm(TensorView x, const float* weight, int64_t weight_size, float offset, float eps, TensorView y) override;
   void layer_norm(TensorView x, const float* weight, const float* bias, float eps, TensorView y) override;
   void add(TensorView x, TensorView y) override;
@@ -124,6 +124,7 @@ class CpuBackend final : public Backend {
   FloatWeights float_weights_;
   std::vector<AlignedBuffer> scratch_;
   std::vector<LinearUnit> linear_units_;
+  std::vector<int64_t> first_rows_;
   std::vector<AttentionUnit> attention_units_;
   std::vector<const uint8_t*> block_pointers_;
   AlignedBuffer attention_parts_;  // per part [tile tokens][group heads][E] and the stats of each query

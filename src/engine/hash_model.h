@@ -48,7 +48,7 @@ class HashModel : public StepModel {
       HANLIN_CHECK(chunk.n_tokens >= 1 && chunk.n_logits >= 0 && chunk.n_logits <= chunk.n_tokens, "bad chunk");
       HANLIN_CHECK(chunk.first_position + chunk.n_tokens <= context_length_, "beyond the context");
       HANLIN_CHECK(static_cast<int64_t>(chunk.blocks.size()) * kKvBlockTokens >= chunk.first_position + chunk.n_tokens, "blocks are missing");
-      for (int i = 0; i < chunk.n_tokens; ++i) at(chunk, chunk.first_position + i) = {batch.tokens[next++], chunk.first_position + i};
+      for (int i = 0; i < chunk.n_tokens; ++i) at(chunk, chunk.first_position + i) = {batch.tokens[next++], chunk.first_position + i, chunk.precise};
     }
     HANLIN_CHECK(next == batch.tokens.size(), "tokens without a chunk");
     logits_.assign(static_cast<size_t>(batch.n_logits() * vocab_size_), 0);
@@ -58,7 +58,7 @@ class HashModel : public StepModel {
       uint64_t hash = kStart;
       for (int64_t p = 0; p < end; ++p) {
         const Cell& cell = at(chunk, p);
-        if (cell.position != p) ++n_bad_reads;
+        if (cell.position != p || cell.precise != chunk.precise) ++n_bad_reads;
         hash = extend(hash, cell.token);
         if (p >= end - chunk.n_logits) fill_logits(hash, std::span(logits_).subspan(row++ * static_cast<size_t>(vocab_size_), static_cast<size_t>(vocab_size_)));
       }
@@ -72,6 +72,7 @@ class HashModel : public StepModel {
   struct Cell {
     int32_t token = -1;
     int64_t position = -1;
+    bool precise = false;
   };
   Cell& at(const Chunk& chunk, int64_t position) {
     const auto block = static_cast<size_t>(chunk.blocks[static_cast<size_t>(position / kKvBlockTokens)]);

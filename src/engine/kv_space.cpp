@@ -5,6 +5,11 @@
 #include "base/check.h"
 
 namespace hanlin::engine {
+namespace {
+
+constexpr int64_t kPreciseRoots = int64_t{1} << 40;  // above every prompt's length
+
+}  // namespace
 
 KvSpace::KvSpace(const KvSpaceOptions& options) : options_(options), pool_(options.n_blocks), cache_(options.n_blocks) {}
 
@@ -12,7 +17,7 @@ int64_t KvSpace::blocks_for(int64_t n_tokens) { return (n_tokens + kKvBlockToken
 
 int64_t KvSpace::root_of(const Sequence& sequence) const {
   const bool by_length = options_.dynamic_rope_context > 0 && sequence.n_prompt > options_.dynamic_rope_context;
-  return by_length ? PrefixCache::kRoot - sequence.n_prompt : PrefixCache::kRoot;
+  return PrefixCache::kRoot - (by_length ? sequence.n_prompt : 0) - (sequence.precise ? kPreciseRoots : 0);
 }
 
 std::span<const int32_t> KvSpace::find(const Sequence& sequence) {

@@ -19,7 +19,7 @@ struct KvSpaceOptions {
   int64_t dynamic_rope_context = 0;
 };
 
-// Block pool and prefix cache together. Only full blocks are ever shared, so nothing needs to be copied when a sharer
+// Block pool and prefix cache together. Precise sequences share blocks with precise ones only. Only full blocks are ever shared, so nothing needs to be copied when a sharer
 // writes on. Owned by the engine thread.
 class KvSpace {
  public:

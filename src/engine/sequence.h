@@ -30,6 +30,7 @@ struct Sequence {
   int64_t score_from = 0;       // prompt positions from here to n_prompt still owe their logits; n_prompt: none do
   std::vector<int32_t> blocks;  // block i holds positions [32 i, 32 i + 32)
   int64_t n_published = 0;      // leading blocks that are nodes of the prefix cache
+  bool precise = false;         // computed with more exact activations (Chunk::precise), so its blocks hold other numbers
   std::vector<int32_t> drafts;  // guesses of what follows `tokens`, to be computed with the last one if there is room
 
   int64_t n_known() const { return static_cast<int64_t>(tokens.size()); }

@@ -41,8 +41,9 @@ void StepRunner::add_choice(Request& request, int choice_idx, const Choice* lead
   choice->choice_idx = choice_idx;
   choice->tokens = request.prompt;
   choice->n_prompt = choice->n_known();
-  const bool scores = leader == nullptr && request.params.prompt_logprobs >= 0;
-  choice->score_from = scores ? 0 : choice->n_prompt;
+  // Whoever asks for the probabilities of a given text compares them with other models' or with a reference.
+  choice->precise = request.params.prompt_logprobs >= 0;
+  choice->score_from = choice->precise && leader == nullptr ? 0 : choice->n_prompt;
   if (leader != nullptr) kv_.fork(*leader, *choice);
   scheduler_.add(choice.get());
   request.choices.push_back(std::move(choice));
@@ -114,6 +115,7 @@ void StepRunner::step() {
     chunk.n_logits = static_cast<int>(choice.n_logits(turn.n_tokens) + turn.n_drafts);
     chunk.blocks = choice.blocks;
     chunk.rope_length = choice.n_prompt;
+    chunk.precise = choice.precise;
     batch_.chunks.push_back(chunk);
     (turn.n_tokens > 1 ? n_prompt : n_decoding) += turn.n_tokens;
   }

@@ -27,6 +27,17 @@ TensorView gather_logit_rows(Context& ctx, const Batch& batch, TensorView x) {
   return rows;
 }
 
+// Which rows are precise; nothing where none is. `n_rows`: those of a chunk that count, n_tokens or n_logits.
+std::span<const uint8_t> precise_rows(Context& ctx, const Batch& batch, int Chunk::* n_rows) {
+  if (std::none_of(batch.chunks.begin(), batch.chunks.end(), [](const Chunk& chunk) { return chunk.precise; })) return {};
+  int64_t n = 0;
+  for (const Chunk& chunk : batch.chunks) n += chunk.*n_rows;
+  uint8_t* const rows = ctx.arena.allocate(static_cast<size_t>(n));
+  uint8_t* out = rows;
+  for (const Chunk& chunk : batch.chunks) out = std::fill_n(out, chunk.*n_rows, chunk.precise);
+  return {rows, static_cast<size_t>(n)};
+}
+
 void append_rows(TensorView x, std::vector<float>& out) {
   for (int64_t row = 0; row < x.rows; ++row) out.insert(out.end(), x.row(row), x.row(row) + x.cols);
 }
@@ -170,6 +181,7 @@ std::span<const float> Decoder::forward(const Batch& batch, const Taps& taps) {
   const bool all_rows = taps.hidden != nullptr || taps.layer_out != nullptr;
   bool gathered = false;
   TensorView x = embed(ctx, batch);
+  ctx.precise_rows = precise_rows(ctx, batch, &Chunk::n_tokens);
   for (int64_t i = 0; i < spec_.n_layers; ++i) {
     const auto mark = arena_.mark();
     const Layer& layer = layers_[static_cast<size_t>(i)];
@@ -178,6 +190,7 @@ std::span<const float> Decoder::forward(const Batch& batch, const Taps& taps) {
     if (i + 1 == spec_.n_layers && !all_rows) {
       mixed = gather_logit_rows(ctx, batch, mixed);
       x = gather_logit_rows(ctx, batch, x);
+      ctx.precise_rows = precise_rows(ctx, batch, &Chunk::n_logits);
       gathered = true;
       if (x.rows == 0) return {};
     }
@@ -194,7 +207,11 @@ std::span<const float> Decoder::forward(const Batch& batch, const Taps& taps) {
   if (taps.hidden != nullptr) append_rows(hidden, *taps.hidden);
   if (!gathered) hidden = gather_logit_rows(ctx, batch, hidden);
   if (hidden.rows == 0) return {};
-  TensorView logits = linear(ctx, hidden, output_, /*precise=*/true);
+  // Few rows pass through the output matrix, and its errors reach the probabilities directly.
+  uint8_t* const all = arena_.allocate(static_cast<size_t>(hidden.rows));
+  std::fill_n(all, hidden.rows, uint8_t{1});
+  ctx.precise_rows = {all, static_cast<size_t>(hidden.rows)};
+  TensorView logits = linear(ctx, hidden, output_);
   if (spec_.logit_softcap > 0) {
     for (int64_t i = 0; i < logits.rows * logits.cols; ++i) logits.data[i] = spec_.logit_softcap * std::tanh(logits.data[i] / spec_.logit_softcap);
   }

@@ -83,7 +83,8 @@ struct Outputs {
 };
 
 // Feeds S sequences of T ids in chunks of `chunk` tokens; with `stagger`, sequence s starts s steps later (mixed batches).
-Outputs run(Decoder& decoder, const std::vector<std::vector<int32_t>>& ids, int64_t chunk, bool stagger) {
+// `precise`: the sequence that is.
+Outputs run(Decoder& decoder, const std::vector<std::vector<int32_t>>& ids, int64_t chunk, bool stagger, int64_t precise = -1) {
   const auto n_sequences = static_cast<int64_t>(ids.size()), length = static_cast<int64_t>(ids[0].size());
   const int64_t vocab = decoder.vocab_size(), width = decoder.spec().d_model;
   const auto tables = block_tables(n_sequences, length);
@@ -101,7 +102,7 @@ Outputs run(Decoder& decoder, const std::vector<std::vector<int32_t>>& ids, int6
         batch.tokens.push_back(ids[i][static_cast<size_t>(t)]);
         rows.emplace_back(s, t);
       }
-      batch.chunks.push_back({done[i], static_cast<int>(n), static_cast<int>(n), tables[i], length});
+      batch.chunks.push_back({done[i], static_cast<int>(n), static_cast<int>(n), tables[i], length, s == precise});
       done[i] += n;
     }
     std::vector<float> hidden;
@@ -137,9 +138,9 @@ std::vector<int32_t> greedy(Decoder& decoder, std::vector<int32_t> ids, int64_t 
   return out;
 }
 
-LoadedModel load(const std::string& name, const std::string& isa, Activations activations, KvDType kv) {
+LoadedModel load(const std::string& name, const std::string& isa, Activations activations, KvDType kv, FloatWeights weights = FloatWeights::kStored) {
   LoadOptions options;
-  options.backend = {2, isa, activations};
+  options.backend = {2, isa, activations, weights};
   options.kv_dtype = kv;
   auto model = load_model(kModels + "/" + name, options);
   HANLIN_CHECK(model.ok(), model.ok() ? "" : model.error().message);
@@ -229,6 +230,25 @@ TEST_P(DecoderOracle, LogitsAreTheSameBitsInEveryChunking) {
       const Outputs cut = run(decoder, ids, chunk, true);
       EXPECT_TRUE(whole.logits == cut.logits) << "chunks of " << chunk;
     }
+  }
+}
+
+TEST_P(DecoderOracle, PreciseTextsAreNearF32AndLeaveOthersAlone) {
+  if (!fs::exists(kModels)) GTEST_SKIP() << "no ../shared/oracles/models beside this checkout";
+  for (const std::string& isa : levels()) {
+    LoadedModel exact = load(GetParam(), isa, Activations::kF32, KvDType::kF32, FloatWeights::kQ8_0), rounding = load(GetParam(), isa, Activations::kAuto, KvDType::kF32, FloatWeights::kQ8_0);
+    std::vector<std::vector<int32_t>> ids(2);
+    for (int64_t t = 0; t < 40; ++t) {
+      for (int64_t s = 0; s < 2; ++s) ids[static_cast<size_t>(s)].push_back(static_cast<int32_t>((t * 7919 + s * 31 + 3) % exact.decoder->vocab_size()));
+    }
+    const std::vector<float> wanted = run(*exact.decoder, ids, 40, false).logits, plain = run(*rounding.decoder, ids, 40, false).logits,
+                             mixed = run(*rounding.decoder, ids, 7, true, 1).logits;
+    const auto of = [&](const std::vector<float>& logits, size_t sequence) { return std::span(logits).subspan(sequence * logits.size() / 2, logits.size() / 2); };
+    EXPECT_TRUE(std::ranges::equal(of(plain, 0), of(mixed, 0))) << isa;
+    const std::vector<double> reference(of(wanted, 1).begin(), of(wanted, 1).end());
+    const double error = relative_error(of(plain, 1), reference), precise_error = relative_error(of(mixed, 1), reference);
+    EXPECT_GT(error, 1e-4) << isa << ": nothing was rounded";
+    EXPECT_LT(precise_error, error / 20) << isa;
   }
 }
 

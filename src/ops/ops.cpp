@@ -16,10 +16,10 @@ void normalise_into(Context& ctx, TensorView x, const Norm& norm, TensorView y) 
 
 }  // namespace
 
-TensorView linear(Context& ctx, TensorView x, const Linear& layer, bool precise) {
+TensorView linear(Context& ctx, TensorView x, const Linear& layer) {
   const Linear* const layers[] = {&layer};
   TensorView outs[1];
-  linear(ctx, x, layers, outs, precise);
+  linear(ctx, x, layers, outs);
   return outs[0];
 }
 

@@ -16,6 +16,7 @@ namespace hanlin {
 struct Context {
   Backend& backend;
   Arena& arena;
+  std::span<const uint8_t> precise_rows = {};  // of the matrices that are computed: see Backend::linear
 };
 
 // A frozen weight [N, K] of any type with an optional bias [N].
@@ -34,17 +35,17 @@ struct Norm {
   bool rms = true;
 };
 
-// x [T, K] → [T, N]. `precise`: see LinearCall.
-TensorView linear(Context& ctx, TensorView x, const Linear& layer, bool precise = false);
+// x [T, K] → [T, N].
+TensorView linear(Context& ctx, TensorView x, const Linear& layer);
 // Several products of the same x in one parallel loop; result i is [T, N_i].
 template <size_t N>
-void linear(Context& ctx, TensorView x, const Linear* const (&layers)[N], TensorView (&outs)[N], bool precise = false) {
+void linear(Context& ctx, TensorView x, const Linear* const (&layers)[N], TensorView (&outs)[N]) {
   LinearCall calls[N];
   for (size_t i = 0; i < N; ++i) {
     outs[i] = ctx.arena.matrix(x.rows, layers[i]->weight->n);
-    calls[i] = {layers[i]->weight.get(), layers[i]->bias.empty() ? nullptr : layers[i]->bias.data(), outs[i], precise};
+    calls[i] = {layers[i]->weight.get(), layers[i]->bias.empty() ? nullptr : layers[i]->bias.data(), outs[i]};
   }
-  ctx.backend.linear(x, calls);
+  ctx.backend.linear(x, calls, ctx.precise_rows);
 }
 // Normalises rows of x [T, D] into a new matrix.
 TensorView normalise(Context& ctx, TensorView x, const Norm& norm);

@@ -10,6 +10,7 @@ void fill_avx2(KernelTable& table) {
   table.isa = Isa::kAvx2;
   fill_generic(table);
   table.kv_write = kv_write;
+  fill_avx2_quantize(table);
   fill_avx2_attention(table);
   fill_avx2_gemm_int8(table);
   fill_avx2_gemm_f32(table);

@@ -1,8 +1,8 @@
 // Rounding activations to int8 (quantize_rows of args.h), 16 groups at a time: a register holds one input of 16 groups, so
 // sums over a group's 32 inputs need no horizontal step and the choice among the candidate steps no branch. The loads are
-// transposed on the way in, the bytes on the way out. Groups of all rows count through; the last batch repeats a group.
+// transposed on the way in, the bytes on the way out.
 #include "kernels/fill.h"
-#include "kernels/generic-inl.h"
+#include "kernels/quantize-inl.h"
 
 namespace hanlin::kernels {
 namespace {
@@ -113,22 +113,7 @@ void quantize_batch(const float* const* in, int8_t* const* out, int n, float* sc
 }
 
 void quantize_rows_512(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t* q, float* scale, int32_t* sum) {
-  const int64_t groups = k / kGroup, total = m * groups;
-  const float* in[kBatch];
-  int8_t* out[kBatch];
-  int64_t row = 0, g = 0;  // of the next group
-  for (int64_t first = 0; first < total; first += kBatch) {
-    const int n = total - first < kBatch ? (int)(total - first) : kBatch;
-    for (int i = 0; i < kBatch; ++i) {
-      in[i] = i < n ? x + row * ldx + g * kGroup : in[0];
-      out[i] = q + (first + i) * kGroup;
-      if (i < n && ++g == groups) {
-        g = 0;
-        ++row;
-      }
-    }
-    quantize_batch(in, out, n, scale + first, sum + 2 * first);
-  }
+  quantize_in_batches<kBatch>(x, ldx, m, k, q, scale, sum, quantize_batch);
 }
 
 }  // namespace
