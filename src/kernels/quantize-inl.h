@@ -6,10 +6,10 @@
 namespace hanlin::kernels {
 namespace {
 
-// Calls quantize(in, out, n, scale, sum) for kBatch groups of 32 inputs at a time; groups of all rows count through. The first
-// n of in[kBatch] and out[kBatch] count, the others repeat the first group.
-template <int kBatch, typename Quantize>
-HANLIN_INLINE void quantize_in_batches(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t* q, float* scale, int32_t* sum, const Quantize& quantize) {
+// quantize_rows of args.h by kQuantize(in, out, n, scale, sum) for kBatch groups of 32 inputs at a time; groups of all rows count
+// through. The first n of in[kBatch] and out[kBatch] count, the others repeat the first group.
+template <int kBatch, auto kQuantize>
+void quantize_in_batches(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t* q, float* scale, int32_t* sum) {
   const int64_t groups = k / kGroup, total = m * groups;
   const float* in[kBatch];
   int8_t* out[kBatch];
@@ -24,7 +24,7 @@ HANLIN_INLINE void quantize_in_batches(const float* x, int64_t ldx, int64_t m, i
         ++row;
       }
     }
-    quantize(in, out, n, scale + first, sum + 2 * first);
+    kQuantize(in, out, n, scale + first, sum + 2 * first);
   }
 }
 

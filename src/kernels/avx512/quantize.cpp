@@ -112,12 +112,8 @@ void quantize_batch(const float* const* in, int8_t* const* out, int n, float* sc
   }
 }
 
-void quantize_rows_512(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t* q, float* scale, int32_t* sum) {
-  quantize_in_batches<kBatch>(x, ldx, m, k, q, scale, sum, quantize_batch);
-}
-
 }  // namespace
 
-void fill_avx512_quantize(KernelTable& table) { table.quantize_rows = quantize_rows_512; }
+void fill_avx512_quantize(KernelTable& table) { table.quantize_rows = quantize_in_batches<kBatch, quantize_batch>; }
 
 }  // namespace hanlin::kernels
