@@ -11,22 +11,20 @@ void expand(const PackedMatrix& w, int64_t panel, float* out) {
   constexpr Layout kLayout = layout_of(kFormat);
   const uint8_t* quants = w.data + panel * w.panel_bytes;
   const uint8_t* scale_region = quants + quant_region_bytes(kLayout, w.k);
-  const __m256i zero = _mm256_set1_epi32(correction_zero(kLayout));
-  uint8_t numbers[512];
+  const __m256i zero = _mm256_set1_epi32(kLayout.zero);
   float scales[64];
   for (int64_t g = 0; g < w.k / kGroup; ++g, out += kGroup * kPanelRows) {
-    unpack_group<kFormat>(quants + g * kLayout.group_bytes(), numbers);
     unpack_scales<kLayout.scales>(scale_region, g, scales);
-    for (int s = 0; s < 8; ++s) {
-      const float* scale = scales + (kLayout.n_sub() == 2 ? s / 4 * 16 : 0);
-      for (int h = 0; h < 2; ++h) {
-        const __m256i four = load_256(numbers + 64 * s + 32 * h);
+    for (int half = 0; half < 2; ++half) {
+      __m256i numbers[8];
+      unpack_half<kFormat>(quants + g * kLayout.group_bytes(), half, numbers);
+      for (int s = 0; s < 8; ++s) {
+        const float* scale = scales + (kLayout.n_sub() == 2 ? s / 4 * 16 : 0) + 8 * half;
         for (int j = 0; j < 4; ++j) {
-          const __m256i top = _mm256_slli_epi32(four, 24 - 8 * j);
-          const __m256i number = is_signed(kLayout) ? _mm256_srai_epi32(top, 24) : _mm256_srli_epi32(top, 24);
-          __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(number, zero)), _mm256_loadu_ps(scale + 8 * h));
-          if constexpr (kLayout.has_min()) value = _mm256_sub_ps(value, _mm256_loadu_ps(scale + 16 * kLayout.n_sub() + 8 * h));
-          _mm256_storeu_ps(out + (4 * s + j) * kPanelRows + 8 * h, value);
+          const __m256i number = _mm256_and_si256(_mm256_srli_epi32(numbers[s], 8 * j), _mm256_set1_epi32(255));
+          __m256 value = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_sub_epi32(number, zero)), _mm256_loadu_ps(scale));
+          if constexpr (kLayout.has_min()) value = _mm256_sub_ps(value, _mm256_loadu_ps(scale + 16 * kLayout.n_sub()));
+          _mm256_storeu_ps(out + (4 * s + j) * kPanelRows + 8 * half, value);
         }
       }
     }

@@ -1,15 +1,10 @@
-// Packed groups with 256-bit registers, unpacked to memory: 8 steps of 64 bytes, and scales and mins of 16 outputs as f32.
+// Packed groups with 256-bit registers: the numbers of 8 outputs in 8 registers, scales and mins of 16 outputs as f32.
 #pragma once
 
 #include "kernels/decode-inl.h"
 
 namespace hanlin::kernels {
 namespace {
-
-// 8-bit numbers are handed on as signed (number - 128): their products with int8 would saturate vpmaddubsw, so the sign
-// goes to the activation. Narrower ones stay unsigned.
-constexpr bool is_signed(const Layout& layout) { return layout.bits == 8 || layout.lut; }
-constexpr int correction_zero(const Layout& layout) { return is_signed(layout) ? layout.zero - 128 : layout.zero; }
 
 HANLIN_INLINE __m256i load_256(const uint8_t* p) { return _mm256_loadu_si256((const __m256i*)p); }
 HANLIN_INLINE void store_256(uint8_t* p, __m256i v) { _mm256_storeu_si256((__m256i*)p, v); }
@@ -20,49 +15,52 @@ HANLIN_INLINE __m256i move_bit(__m256i bytes, int from, int to) {
   return _mm256_and_si256(moved, _mm256_set1_epi8((char)(1 << to)));
 }
 
-// One group: out[8][64].
+// The numbers of outputs 8 * half to 8 * half + 7 of a group, a register for each step.
 template <Packed kFormat>
-HANLIN_INLINE void unpack_group(const uint8_t* src, uint8_t* out) {
+HANLIN_INLINE void unpack_half(const uint8_t* src, int half, __m256i* w) {
   constexpr Layout kLayout = layout_of(kFormat);
   constexpr int kBits = kLayout.bits;
   const __m256i low4 = _mm256_set1_epi8(15), low2 = _mm256_set1_epi8(3), high2 = _mm256_set1_epi8(0x30);
-  for (int half = 0; half < 64; half += 32) {
-    __m256i w[8];
-    if constexpr (kBits == 8) {
-      for (int s = 0; s < 8; ++s) w[s] = _mm256_xor_si256(load_256(src + 64 * s + half), _mm256_set1_epi8((char)0x80));
+  src += 32 * half;
+  if constexpr (kBits == 8) {
+    HANLIN_UNROLL
+    for (int s = 0; s < 8; ++s) w[s] = load_256(src + 64 * s);
+  }
+  if constexpr (kBits >= 4 && kBits < 8) {
+    HANLIN_UNROLL
+    for (int s = 0; s < 4; ++s) {
+      const __m256i both = load_256(src + 64 * s);
+      w[s] = _mm256_and_si256(both, low4);
+      w[s + 4] = _mm256_and_si256(_mm256_srli_epi16(both, 4), low4);
     }
-    if constexpr (kBits >= 4 && kBits < 8) {
-      for (int s = 0; s < 4; ++s) {
-        const __m256i both = load_256(src + 64 * s + half);
-        w[s] = _mm256_and_si256(both, low4);
-        w[s + 4] = _mm256_and_si256(_mm256_srli_epi16(both, 4), low4);
-      }
-    }
-    if constexpr (kBits < 4) {
-      for (int s = 0; s < 2; ++s) {
-        const __m256i four = load_256(src + 64 * s + half);
-        for (int i = 0; i < 4; ++i) w[s + 2 * i] = _mm256_and_si256(_mm256_srli_epi16(four, 2 * i), low2);
-      }
-    }
-    if constexpr (kBits == 6) {
-      for (int s = 0; s < 2; ++s) {
-        const __m256i four = load_256(src + 256 + 64 * s + half);
-        w[s] = _mm256_or_si256(w[s], _mm256_and_si256(_mm256_slli_epi16(four, 4), high2));
-        w[s + 2] = _mm256_or_si256(w[s + 2], _mm256_and_si256(_mm256_slli_epi16(four, 2), high2));
-        w[s + 4] = _mm256_or_si256(w[s + 4], _mm256_and_si256(four, high2));
-        w[s + 6] = _mm256_or_si256(w[s + 6], _mm256_and_si256(_mm256_srli_epi16(four, 2), high2));
-      }
-    }
-    if constexpr (kBits == 3 || kBits == 5) {
-      const __m256i plane = load_256(src + (kBits == 3 ? 128 : 256) + half);
+  }
+  if constexpr (kBits < 4) {
+    HANLIN_UNROLL
+    for (int s = 0; s < 2; ++s) {
+      const __m256i four = load_256(src + 64 * s);
       HANLIN_UNROLL
-      for (int s = 0; s < 8; ++s) w[s] = _mm256_or_si256(w[s], move_bit(plane, s, kBits - 1));
+      for (int i = 0; i < 4; ++i) w[s + 2 * i] = _mm256_and_si256(_mm256_srli_epi16(four, 2 * i), low2);
     }
-    if constexpr (kLayout.lut) {
-      const __m256i values = _mm256_xor_si256(_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i*)kIq4Values)), _mm256_set1_epi8((char)0x80));
-      for (int s = 0; s < 8; ++s) w[s] = _mm256_shuffle_epi8(values, w[s]);
+  }
+  if constexpr (kBits == 6) {
+    HANLIN_UNROLL
+    for (int s = 0; s < 2; ++s) {
+      const __m256i four = load_256(src + 256 + 64 * s);
+      w[s] = _mm256_or_si256(w[s], _mm256_and_si256(_mm256_slli_epi16(four, 4), high2));
+      w[s + 2] = _mm256_or_si256(w[s + 2], _mm256_and_si256(_mm256_slli_epi16(four, 2), high2));
+      w[s + 4] = _mm256_or_si256(w[s + 4], _mm256_and_si256(four, high2));
+      w[s + 6] = _mm256_or_si256(w[s + 6], _mm256_and_si256(_mm256_srli_epi16(four, 2), high2));
     }
-    for (int s = 0; s < 8; ++s) store_256(out + 64 * s + half, w[s]);
+  }
+  if constexpr (kBits == 3 || kBits == 5) {
+    const __m256i plane = load_256(src + (kBits == 3 ? 128 : 256));
+    HANLIN_UNROLL
+    for (int s = 0; s < 8; ++s) w[s] = _mm256_or_si256(w[s], move_bit(plane, s, kBits - 1));
+  }
+  if constexpr (kLayout.lut) {
+    const __m256i values = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i*)kIq4Values));
+    HANLIN_UNROLL
+    for (int s = 0; s < 8; ++s) w[s] = _mm256_shuffle_epi8(values, w[s]);
   }
 }
 
