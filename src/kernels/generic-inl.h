@@ -63,7 +63,8 @@ inline float f16_value(uint16_t bits) {
   return bits_to_float(sign | float_to_bits(bits_to_float(magnitude << 13) * 0x1p112f));
 }
 
-// e^x: 2^n * e^r with |r| <= ln 2 / 2 (Cody-Waite reduction, Taylor to r^7). Underflows to 0, overflows to infinity.
+// e^x: 2^n * e^r with |r| <= ln 2 / 2 (Cody-Waite reduction, Taylor to r^7). Underflows to 0, overflows to infinity. Polynomials are
+// summed pairwise (Estrin 1960): what bounds these loops is how long each value takes, not how many operations.
 HANLIN_INLINE float exp_lane(float x) {
   const float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
   x = x < -104.0f ? -104.0f : x;
@@ -71,13 +72,9 @@ HANLIN_INLINE float exp_lane(float x) {
   const float shifted = x * 1.44269504f + kMagic;
   const float n = shifted - kMagic;
   const float r = (x - n * 0.693359375f) - n * -2.12194440e-4f;
-  float p = 1.98412698e-4f;
-  p = p * r + 1.38888889e-3f;
-  p = p * r + 8.33333333e-3f;
-  p = p * r + 4.16666667e-2f;
-  p = p * r + 1.66666667e-1f;
-  p = p * r + 0.5f;
-  p = p * r * r + r + 1.0f;
+  const float r2 = r * r;
+  const float low = (1.66666667e-1f * r + 0.5f) * r2 + (r + 1.0f), high = (1.98412698e-4f * r + 1.38888889e-3f) * r2 + (8.33333333e-3f * r + 4.16666667e-2f);
+  const float p = high * (r2 * r2) + low;
   // Two factors, because 2^n alone leaves the exponent range at both ends.
   const int32_t i = (int32_t)(float_to_bits(shifted) - float_to_bits(kMagic));
   const int32_t half = i >> 1;
@@ -103,16 +100,10 @@ HANLIN_INLINE float tanh_lane(float x) {
 // erfc of z >= 0: t * exp(-z^2 + P(t)), t = 2 / (2 + z) (Numerical Recipes, erfcc).
 HANLIN_INLINE float erfc_lane(float z) {
   const float t = 1.0f / (1.0f + 0.5f * z);
-  float p = 0.17087277f;
-  p = p * t - 0.82215223f;
-  p = p * t + 1.48851587f;
-  p = p * t - 1.13520398f;
-  p = p * t + 0.27886807f;
-  p = p * t - 0.18628806f;
-  p = p * t + 0.09678418f;
-  p = p * t + 0.37409196f;
-  p = p * t + 1.00002368f;
-  p = p * t - 1.26551223f;
+  const float t2 = t * t, t4 = t2 * t2;
+  const float p01 = 1.00002368f * t - 1.26551223f, p23 = 0.09678418f * t + 0.37409196f, p45 = 0.27886807f * t - 0.18628806f;
+  const float p67 = 1.48851587f * t - 1.13520398f, p89 = 0.17087277f * t - 0.82215223f;
+  const float p = (p89 * t4 + (p67 * t2 + p45)) * t4 + (p23 * t2 + p01);
   return t * exp_lane(p - z * z);
 }
 
@@ -124,17 +115,20 @@ HANLIN_INLINE float gelu_tanh_lane(float x) {
   return x / (1.0f + exp_lane(-2.0f * u));
 }
 
-// x * erfc(-x / sqrt 2) / 2, which keeps its relative precision for negative x.
+// x * erfc(-x / sqrt 2) / 2 = max(x, 0) - |x| * erfc(|x| / sqrt 2) / 2, which keeps its relative precision for negative x.
 HANLIN_INLINE float gelu_erf_lane(float x) {
-  const float tail = 0.5f * erfc_lane(fabsf(x) * 0.707106781f);
-  return x * (x > 0.0f ? 1.0f - tail : tail);
+  const float a = fabsf(x);
+  return (x > 0.0f ? x : 0.0f) - a * (0.5f * erfc_lane(a * 0.707106781f));
 }
 
-// Sums of lanes, in a fixed order: the result does not depend on the vector width.
+// Sums of lanes, in a fixed order, halves onto each other: the result does not depend on the vector width.
 inline float sum_lanes(const float* lanes) {
-  double sum = 0;
-  for (int i = 0; i < kLanes; ++i) sum += lanes[i];
-  return (float)sum;
+  double sums[kLanes / 2];
+  for (int i = 0; i < kLanes / 2; ++i) sums[i] = (double)lanes[i] + (double)lanes[i + kLanes / 2];
+  for (int n = kLanes / 4; n > 0; n /= 2) {
+    for (int i = 0; i < n; ++i) sums[i] += sums[i + n];
+  }
+  return (float)sums[0];
 }
 
 template <float (*kFunction)(float)>
