@@ -1,5 +1,6 @@
-// f32 activations times any packed format: quantised panels are expanded to f32 in scratch, f16 and bf16 widened as they
-// are loaded. Tiles of 6, 2 or 1 rows x 16 outputs; each sum runs over k in order in one lane.
+// f32 activations times any packed format: quantised panels are expanded to f32 in scratch, f16 and bf16 widened as they are
+// loaded; bf16, which takes three instructions, in scratch too where many rows share it. Tiles of 6, 2 or 1 rows x 16
+// outputs; each sum runs over k in order in one lane.
 #include "kernels/avx2/unpack.h"
 #include "kernels/fill.h"
 
@@ -74,13 +75,24 @@ void panel_rows(const GemmArgs& args, const uint8_t* weights, int64_t panel) {
 
 template <Packed kFormat>
 void gemm_of(const GemmArgs& args) {
+  constexpr int64_t kWidenedRows = 12;  // from two tiles on
   for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
+    const uint8_t* weights = args.w->data + panel * args.w->panel_bytes;
     if constexpr (is_float(kFormat)) {
-      panel_rows<kFormat>(args, args.w->data + panel * args.w->panel_bytes, panel);
-    } else {
-      expand<kFormat>(*args.w, panel, (float*)args.scratch);
-      panel_rows<Packed::kF32>(args, (const uint8_t*)args.scratch, panel);
+      if (kFormat != Packed::kBF16 || args.m < kWidenedRows) {
+        panel_rows<kFormat>(args, weights, panel);
+        continue;
+      }
     }
+    auto* expanded = (float*)args.scratch;
+    if constexpr (is_float(kFormat)) {
+      for (int64_t k = 0; k < args.w->k; ++k) {
+        for (int half = 0; half < 2; ++half) _mm256_storeu_ps(expanded + k * kPanelRows + 8 * half, weights_at<kFormat>(weights, k, half));
+      }
+    } else {
+      expand<kFormat>(*args.w, panel, expanded);
+    }
+    panel_rows<Packed::kF32>(args, (const uint8_t*)expanded, panel);
   }
 }
 

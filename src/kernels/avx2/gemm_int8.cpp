@@ -118,7 +118,7 @@ void tile(const GemmArgs& args, int64_t row, int64_t panel, const uint8_t* numbe
           HANLIN_UNROLL
           for (int half = 0; half < 2; ++half) {
             dots[r][half] = _mm256_add_epi32(dots[r][half], _mm256_madd_epi16(pairs[r][half], ones));
-            add_here(dots[r][half]);
+            if constexpr (S::kSteps == 1) add_here(dots[r][half]);  // else few additions, and registers are short
           }
         }
       }
