@@ -115,10 +115,10 @@ HANLIN_INLINE float gelu_tanh_lane(float x) {
   return x / (1.0f + exp_lane(-2.0f * u));
 }
 
-// x * erfc(-x / sqrt 2) / 2 = max(x, 0) - |x| * erfc(|x| / sqrt 2) / 2, which keeps its relative precision for negative x.
+// x * erfc(-x / sqrt 2) / 2, which keeps its relative precision for negative x.
 HANLIN_INLINE float gelu_erf_lane(float x) {
-  const float a = fabsf(x);
-  return (x > 0.0f ? x : 0.0f) - a * (0.5f * erfc_lane(a * 0.707106781f));
+  const float tail = 0.5f * erfc_lane(fabsf(x) * 0.707106781f);
+  return x * (x > 0.0f ? 1.0f - tail : tail);
 }
 
 // Sums of lanes, in a fixed order, halves onto each other: the result does not depend on the vector width.

@@ -6,6 +6,7 @@
 // or 1 rows x 16 outputs run. Each row sees the same operations in the same order whatever its company.
 #include "kernels/avx2/unpack.h"
 #include "kernels/fill.h"
+#include "kernels/read-ahead-inl.h"
 
 namespace hanlin::kernels {
 namespace {
@@ -72,12 +73,6 @@ HANLIN_INLINE void open_panel(const PackedMatrix& w, int64_t panel, uint8_t* num
   }
 }
 
-// Memory that is wanted soon: `lines` cache lines are fetched to the second level with each group that follows.
-struct ReadAhead {
-  const uint8_t* next;
-  int64_t lines;
-};
-
 // Rows row … row + kRows - 1 times an open panel (open_panel).
 template <Packed kFormat, int kRows>
 void tile(const GemmArgs& args, int64_t row, int64_t panel, const uint8_t* numbers, const float* scales, ReadAhead& ahead) {
@@ -87,7 +82,7 @@ void tile(const GemmArgs& args, int64_t row, int64_t panel, const uint8_t* numbe
   float sums[kRows][16] = {{0}};
   for (int64_t g = 0; g < groups; ++g, numbers += 512, scales += S::kScaleFloats) {
     const int8_t* q = args.xq.q + row * k + g * kGroup;
-    for (int64_t i = 0; i < ahead.lines; ++i, ahead.next += 64) _mm_prefetch((const char*)ahead.next, _MM_HINT_T1);
+    ahead.step();
     for (int sub = 0; sub < S::kSub; ++sub) {
       __m256i dots[kRows][2];
       int32_t q_sums[kRows];
@@ -191,17 +186,14 @@ void one_row(const GemmArgs& args) {
 
 template <Packed kFormat>
 void gemm_of(const GemmArgs& args) {
+  if (args.m == 0) return;
   if (args.m == 1) return one_row<kFormat>(args);
   uint8_t* numbers = (uint8_t*)args.scratch;
   float* scales = (float*)(numbers + 16 * args.w->k);
   const int64_t n_tiles = args.m / 4 + (args.m & 2) / 2 + (args.m & 1);
   for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
     open_panel<kFormat>(*args.w, panel, numbers, scales);
-    // While this panel is multiplied the next one comes nearer; without that, opening it waits for memory.
-    const bool is_last = panel + 1 == args.panel_end;
-    const int64_t bytes = !is_last ? args.w->panel_bytes : args.next_bytes / 2;  // `next` counts two panels
-    const int64_t step_bytes = 64 * n_tiles * (args.w->k / kGroup);
-    ReadAhead ahead = {is_last ? args.next : args.w->data + (panel + 1) * args.w->panel_bytes, (bytes + step_bytes - 1) / step_bytes};
+    ReadAhead ahead = read_ahead(args, panel, 1, n_tiles * (args.w->k / kGroup));
     int64_t row = 0;
     for (; row + 4 <= args.m; row += 4) tile<kFormat, 4>(args, row, panel, numbers, scales, ahead);
     for (; row + 2 <= args.m; row += 2) tile<kFormat, 2>(args, row, panel, numbers, scales, ahead);

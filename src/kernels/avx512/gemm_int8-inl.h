@@ -10,6 +10,7 @@
 #pragma once
 
 #include "kernels/avx512/unpack.h"
+#include "kernels/read-ahead-inl.h"
 
 namespace hanlin::kernels {
 namespace {
@@ -185,17 +186,11 @@ OpenPanel open_panel(const PackedMatrix& w, int64_t panel, uint8_t* numbers, flo
   return {kLayout.bits == 8 ? quants : numbers, scales};
 }
 
-// Memory that is wanted soon: `lines` cache lines are fetched to the second level in each of the steps that follow.
-struct ReadAhead {
-  const uint8_t* next;
-  int64_t lines;
-};
-
 // Rows [row, row + n_rows), at most kTileRows, times kPanels open panels `stride` bytes apart in scratch. The weights of a
 // group stay in registers over the rows, the f32 sums in L1: one broadcast activation then serves two products, and the
 // loop is bound by multiplications, no longer by loads.
 template <int kSub, bool kMin, int kPanels>
-void tile(const GemmArgs& args, const OpenPanel* w, const int32_t* corrections, int64_t row, int64_t n_rows, int64_t panel, ReadAhead ahead) {
+void tile(const GemmArgs& args, const OpenPanel* w, const int32_t* corrections, int64_t row, int64_t n_rows, int64_t panel, ReadAhead& ahead) {
   constexpr int kScaleFloats = 16 * kSub * (kMin ? 2 : 1);
   const int64_t k = args.w->k, groups = k / kGroup;
   alignas(64) float sums[kTileRows][kPanels][16];
@@ -218,7 +213,7 @@ void tile(const GemmArgs& args, const OpenPanel* w, const int32_t* corrections, 
         if constexpr (kMin) scales[p].min[sub] = _mm512_load_ps(w[p].scales + g * kScaleFloats + 16 * (kSub + sub));
       }
     }
-    for (int64_t i = 0; i < ahead.lines; ++i, ahead.next += 64) _mm_prefetch((const char*)ahead.next, _MM_HINT_T1);
+    ahead.step();
     const int8_t* q = args.xq.q + row * k + g * kGroup;
     const float* x_scale = args.xq.scale + row * groups + g;
     const int32_t* correction = corrections + g * kSub;
@@ -242,14 +237,10 @@ void panels_by_rows(const GemmArgs& args, const int32_t* corrections, uint8_t* s
   const int64_t k = args.w->k;
   OpenPanel w[kPanels];
   for (int p = 0; p < kPanels; ++p, scratch += kOpenBytes * k) w[p] = open_panel<kFormat>(*args.w, panel + p, scratch, (float*)(scratch + 16 * k));
-  // While these panels are multiplied the next ones come nearer; without that, opening them waits for memory.
-  const int64_t n_tiles = (n_rows + kTileRows - 1) / kTileRows, left = args.panel_end - panel - kPanels;
-  const uint8_t* next = left > 0 ? args.w->data + (panel + kPanels) * args.w->panel_bytes : args.next;
-  const int64_t next_bytes = left > 0 ? (left < kPanels ? left : kPanels) * args.w->panel_bytes : args.next_bytes;
-  const int64_t step_bytes = 64 * n_tiles * (k / kGroup), lines = (next_bytes + step_bytes - 1) / step_bytes;
+  const int64_t n_tiles = (n_rows + kTileRows - 1) / kTileRows;
+  ReadAhead ahead = read_ahead(args, panel, kPanels, n_tiles * (k / kGroup));
   for (int64_t t = 0; t < n_tiles; ++t) {
     const int64_t first = n_rows * t / n_tiles, last = n_rows * (t + 1) / n_tiles;  // tiles of about the same height
-    const ReadAhead ahead = {next + t * lines * 64 * (k / kGroup), lines};
     tile<kLayout.n_sub(), kLayout.has_min(), kPanels>(args, w, corrections + first * (k / kGroup) * kLayout.n_sub(), begin + first, last - first, panel, ahead);
   }
 }
