@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "model/arch/registry.h"
 #include "model/weights.h"
@@ -112,7 +113,16 @@ bool Decoder::allocate_kv(int64_t n_blocks) {
   auto cache = backend_->make_kv_cache(kv_shape(), n_blocks);
   if (!cache.ok()) return false;
   cache_ = std::move(*cache);
+  n_blocks_used_ = 0;
   return true;
+}
+
+// A system that must get memory from its host gives it out at a few hundred MB/s.
+bool Decoder::prepare_memory() {
+  constexpr int64_t kAheadBytes = int64_t{256} << 20;
+  if (cache_ == nullptr) return false;
+  const int64_t end = std::min(cache_->n_blocks(), n_blocks_used_ + kAheadBytes / kv_block_bytes());
+  return backend_->back_blocks(*cache_, end, size_t{4} << 20);
 }
 
 TensorView Decoder::embed(Context& ctx, const Batch& batch) const {
@@ -171,12 +181,14 @@ std::span<const float> Decoder::forward(const Batch& batch, const Taps& taps) {
   int64_t begin = 0;
   for (const Chunk& chunk : batch.chunks) {
     input.ranges.push_back({begin, chunk.n_tokens, chunk.first_position, chunk.blocks});
+    for (const int32_t block : chunk.blocks) n_blocks_used_ = std::max<int64_t>(n_blocks_used_, block + 1);
     for (size_t i = 0; i < ropes_.size(); ++i) {
       ropes_[i].fill(chunk.first_position, chunk.n_tokens, chunk.rope_length, input.cos[i].row(begin), input.sin[i].row(begin));
     }
     begin += chunk.n_tokens;
   }
   HANLIN_CHECK(begin == n_tokens, "forward: chunks and tokens disagree");
+  backend_->back_blocks(*cache_, n_blocks_used_, std::numeric_limits<size_t>::max());
 
   const bool all_rows = taps.hidden != nullptr || taps.layer_out != nullptr;
   bool gathered = false;

@@ -34,6 +34,9 @@ class Decoder final : public StepModel {
   int64_t context_length() const override { return spec_.context_length; }
   int64_t kv_block_bytes() const override { return backend_->kv_block_bytes(kv_shape()); }
   bool allocate_kv(int64_t n_blocks) override;
+  bool prepare_memory() override;
+  int n_threads() const override { return backend_->n_threads(); }
+  void run_units(int64_t n_units, const std::function<void(int64_t, int)>& fn) override { backend_->run_units(n_units, fn); }
   int64_t max_step_tokens() const override { return options_.max_step_tokens; }
   std::span<const float> forward(const Batch& batch) override;
 
@@ -72,6 +75,7 @@ class Decoder final : public StepModel {
   Linear output_;
   std::vector<RopeTable> ropes_;
   std::unique_ptr<KvCache> cache_;
+  int64_t n_blocks_used_ = 0;  // blocks before this one were part of a step
   Arena arena_;
   size_t weight_bytes_ = 0;
 };

@@ -71,6 +71,27 @@ TEST(Loader, LoadsAndComputes) {
   for (float value : logits) EXPECT_TRUE(std::isfinite(value));
 }
 
+TEST(Loader, CacheMemoryIsPreparedUpToItsEnd) {
+  const TinyModel files([](Json&, auto&) {});
+  auto model = load_model(files.path(), {});
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  Decoder& decoder = *model->decoder;
+  EXPECT_FALSE(decoder.prepare_memory()) << "there is no cache yet";
+  ASSERT_TRUE(decoder.allocate_kv((10 << 20) / decoder.kv_block_bytes()));
+  const std::vector<int32_t> blocks = {3};
+  Batch batch;
+  batch.tokens = {1, 2, 3};
+  batch.chunks.push_back({0, 3, 1, blocks, 3});
+  const auto first = decoder.forward(batch);
+  const std::vector<float> logits(first.begin(), first.end());
+  int n_calls = 0;
+  while (decoder.prepare_memory()) ASSERT_LE(++n_calls, 3) << "of 4 MiB each";
+  batch.tokens = {3};
+  batch.chunks[0] = {2, 1, 1, blocks, 3};  // the others are read from the cache
+  const auto again = decoder.forward(batch);
+  EXPECT_EQ(std::vector<float>(again.begin(), again.end()), logits);
+}
+
 TEST(Loader, MistakesAreNamed) {
   const auto set = [](const char* key, Json value) { return [key, value](Json& config, auto&) { config[key] = value; }; };
   const std::pair<TinyModel::Change, const char*> cases[] = {
