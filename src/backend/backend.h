@@ -124,6 +124,7 @@ class Backend {
   virtual void rms_norm(TensorView x, const float* weight, int64_t weight_size, float offset, float eps, TensorView y) = 0;
   virtual void layer_norm(TensorView x, const float* weight, const float* bias, float eps, TensorView y) = 0;
   virtual void add(TensorView x, TensorView y) = 0;  // x += y
+  virtual void add_to_rows(TensorView x, const float* row) = 0;  // each row of x += row
   // out = activation(gate) · up; up.data may be null: out = activation(gate).
   virtual void gated(Activation activation, TensorView gate, TensorView up, TensorView out) = 0;
   // Rotates each of x's heads (cols / head_dim of them) by its token's angle: cos, sin [T, n_rot/2].

@@ -70,6 +70,7 @@ class CpuBackend final : public Backend {
   void rms_norm(TensorView x, const float* weight, int64_t weight_size, float offset, float eps, TensorView y) override;
   void layer_norm(TensorView x, const float* weight, const float* bias, float eps, TensorView y) override;
   void add(TensorView x, TensorView y) override;
+  void add_to_rows(TensorView x, const float* row) override;
   void gated(Activation activation, TensorView gate, TensorView up, TensorView out) override;
   void rope(TensorView x, int64_t head_dim, int64_t n_rot, const float* cos, const float* sin, bool neox) override;
   void kv_write(KvCache& cache, int64_t layer, TensorView k, TensorView v, std::span<const TokenRange> ranges) override;

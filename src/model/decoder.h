@@ -55,11 +55,13 @@ class Decoder final : public StepModel {
   struct Layer {
     Norm attention_norm, mlp_norm, post_attention_norm, post_mlp_norm, q_norm, k_norm;
     Linear q, k, v, o, gate, up, down;
+    std::vector<float> key_shift;  // [G·E], or empty: added to every key before it is stored
   };
   struct LayerInput;  // what attention needs to know about the batch
 
   Decoder() = default;
   Status load_weights(const Architecture& architecture, WeightMaker& maker);
+  void set_key_shift(Layer& layer, int64_t layer_idx);
   KvShape kv_shape() const { return {spec_.n_layers, spec_.n_kv_heads, spec_.head_dim, options_.kv_dtype}; }
   TensorView embed(Context& ctx, const Batch& batch) const;
   TensorView attention(Context& ctx, const LayerInput& input, int64_t layer_idx, TensorView x);
