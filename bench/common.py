@@ -168,6 +168,10 @@ class Service:
             response = connection.getresponse()
             return response.status, response.read().decode()
 
+    def metric(self, name):
+        """The sum of a metric over its labels."""
+        return sum(float(line.rsplit(" ", 1)[1]) for line in self.get("/metrics")[1].splitlines() if line.startswith(f"{name}{{"))
+
 
 def compared(workload, unit, ours, theirs, higher_is_better=True, **more):
     """A row of a table: medians of both sides and of the rounds' ratios; above 1 Hanlin is ahead."""

@@ -291,7 +291,7 @@ void bench_attention(const Context& c, KvType type, int n_tokens, int n_kv_heads
     }
   }, c.budget_s);
   const double flops = 4.0 * head_dim * n_kv_heads * group * (n_tokens * (double)depth + 0.5 * n_tokens * (n_tokens + 1));
-  c.report.add("attention", fmt::format("t{} h{}x{} e{} at {}", n_tokens, n_kv_heads, group, head_dim, depth), type == KvType::kF32 ? "f32" : "f16", c.isa,
+  c.report.add("attention", fmt::format("t{} h{}x{} e{} at {}", n_tokens, n_kv_heads, group, head_dim, depth), type == KvType::kF32 ? "f32" : type == KvType::kF16 ? "f16" : "q8_0", c.isa,
                threads, seconds, flops / seconds * 1e-9, "GFLOP/s", c.limits.fma_gflops);
 }
 
@@ -359,7 +359,7 @@ void bench_level(const Context& c, const Options& options) {
     bench_gemm(c, kFormats[3], true, 512, 4096, 11008);
   }
   if (wanted(options.kernel, "attention")) {
-    for (KvType type : {KvType::kF32, KvType::kF16}) {
+    for (KvType type : {KvType::kF32, KvType::kF16, KvType::kQ8_0}) {
       bench_attention(c, type, 1, 3, 3, 64, 1024);
       bench_attention(c, type, 1, 4, 8, 64, 2048);
       bench_attention(c, type, 1, 32, 1, 128, 1024);

@@ -88,6 +88,10 @@ class Backend {
  public:
   virtual ~Backend() = default;
   virtual std::string describe() const = 0;  // "cpu avx512, 2 threads"
+  // Calls fn(unit, thread) once for each unit in [0, n_units), thread in [0, n_threads()), on the threads that compute; returns
+  // when all are done.
+  virtual int n_threads() const = 0;
+  virtual void run_units(int64_t n_units, const std::function<void(int64_t, int)>& fn) = 0;
 
   // Copies rows [n, k] (encoded as `dtype`, row after row at `rows`) into the backend's layout.
   // Errors: kUnsupported for a type it cannot compute with, kResourceExhausted when memory is refused.
@@ -108,6 +112,9 @@ class Backend {
 
   virtual int64_t kv_block_bytes(const KvShape& shape) const = 0;  // of all layers
   virtual Result<std::unique_ptr<KvCache>> make_kv_cache(const KvShape& shape, int64_t n_blocks) = 0;
+  // Has the system back the memory of blocks [0, end) where it does not yet, most_bytes of it at most, on all threads: kv_write
+  // would wait for single pages on one. false: nothing was left to do, or the system cannot do this.
+  virtual bool back_blocks(KvCache& cache, int64_t end, size_t most_bytes) = 0;
 
   // All products of one input x [T, K]. Outputs must not overlap each other or x.
   // `precise` [T], or empty: of the rows that it marks, a second int8 term keeps what rounding to int8 lost (about 15 bits in
@@ -117,6 +124,7 @@ class Backend {
   virtual void rms_norm(TensorView x, const float* weight, int64_t weight_size, float offset, float eps, TensorView y) = 0;
   virtual void layer_norm(TensorView x, const float* weight, const float* bias, float eps, TensorView y) = 0;
   virtual void add(TensorView x, TensorView y) = 0;  // x += y
+  virtual void add_to_rows(TensorView x, const float* row) = 0;  // each row of x += row
   // out = activation(gate) · up; up.data may be null: out = activation(gate).
   virtual void gated(Activation activation, TensorView gate, TensorView up, TensorView out) = 0;
   // Rotates each of x's heads (cols / head_dim of them) by its token's angle: cos, sin [T, n_rot/2].

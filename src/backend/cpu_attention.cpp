@@ -1,4 +1,5 @@
 // The KV cache's blocks and attention over them.
+#include <atomic>
 #include <cmath>
 
 #include "backend/cpu_backend.h"
@@ -9,6 +10,9 @@ using kernels::kKeySpan;
 using kernels::kKvBlock;
 
 namespace {
+
+// Below this many values writing to the cache is left to one thread. A token's keys lie in a line each, so a value costs 5 to 10 ns.
+constexpr int64_t kSerialWrites = 1024;
 
 // Attention over keys [0, a) and [a, b) becomes attention over [0, b): `out` [rows][n_values] and `stats` (AttentionArgs) are
 // the first's and receive the result. Rows of a token stand n_heads to a line of ldo.
@@ -27,32 +31,46 @@ void join_attention(int64_t rows, int64_t n_heads, int64_t head_dim, const float
 
 }  // namespace
 
+bool CpuBackend::back_blocks(KvCache& cache, int64_t end, size_t most_bytes) {
+  auto& kv = static_cast<CpuKvCache&>(cache);
+  constexpr size_t kPiece = size_t{2} << 20;  // a huge page
+  const size_t begin = kv.backed, wanted = kv.storage.size() / static_cast<size_t>(kv.blocks) * static_cast<size_t>(end);
+  if (wanted <= begin) return false;
+  const auto n_pieces = static_cast<int64_t>((std::min(wanted - begin, most_bytes) + kPiece - 1) / kPiece);
+  std::atomic<bool> ok{true};
+  pool_.run(n_pieces, [&](int64_t piece, int) {
+    const size_t at = begin + static_cast<size_t>(piece) * kPiece;
+    if (ok.load(std::memory_order_relaxed) && !kv.storage.back(at, at + kPiece)) ok = false;
+  });
+  kv.backed = ok ? begin + static_cast<size_t>(n_pieces) * kPiece : kv.storage.size();
+  return ok;
+}
+
 void CpuBackend::kv_write(KvCache& cache, int64_t layer, TensorView k, TensorView v, std::span<const TokenRange> ranges) {
   const auto& kv = static_cast<const CpuKvCache&>(cache);
   const int64_t head_dim = kv.shape.head_dim;
+  // A unit is what a step writes into one block: two threads never write into the same cache line.
+  std::vector<KvWriteUnit>& units = kv_write_units_;
+  units.clear();
   for (const TokenRange& range : ranges) {
-    const auto write_token = [&](int64_t i) {
-      const int64_t position = range.first_position + i;
-      const int64_t block = range.blocks[static_cast<size_t>(position / kKvBlock)];
-      for (int64_t head = 0; head < kv.shape.n_kv_heads; ++head) {
-        table_.kv_write(kv.type, k.row(range.begin + i) + head * head_dim, v.row(range.begin + i) + head * head_dim, head_dim,
-                        static_cast<int>(position % kKvBlock), kv.keys(layer, block, head), kv.values(layer, block, head));
-      }
-    };
-    // One unit per block: two threads never write into the same cache line.
-    const int64_t first_block = range.first_position / kKvBlock;
-    const int64_t n_blocks = (range.first_position + range.n - 1) / kKvBlock - first_block + 1;
-    const auto write_block = [&](int64_t unit, int) {
-      const int64_t begin = std::max(range.first_position, (first_block + unit) * kKvBlock) - range.first_position;
-      const int64_t end = std::min(range.first_position + range.n, (first_block + unit + 1) * kKvBlock) - range.first_position;
-      for (int64_t i = begin; i < end; ++i) write_token(i);
-    };
-    if (n_blocks < 2 || range.n * k.cols <= kSerialValues) {
-      for (int64_t unit = 0; unit < n_blocks; ++unit) write_block(unit, 0);
-    } else {
-      pool_.run(n_blocks, write_block);
+    const int64_t end = range.first_position + range.n;
+    for (int64_t begin = range.first_position; begin < end; begin = (begin / kKvBlock + 1) * kKvBlock) {
+      units.push_back({&range, begin, std::min(end, (begin / kKvBlock + 1) * kKvBlock)});
     }
   }
+  const auto write = [&](int64_t unit_idx, int) {
+    const KvWriteUnit& unit = units[static_cast<size_t>(unit_idx)];
+    const int64_t block = unit.range->blocks[static_cast<size_t>(unit.begin / kKvBlock)];
+    for (int64_t position = unit.begin; position < unit.end; ++position) {
+      const int64_t row = unit.range->begin + position - unit.range->first_position;
+      for (int64_t head = 0; head < kv.shape.n_kv_heads; ++head) {
+        table_.kv_write(kv.type, k.row(row) + head * head_dim, v.row(row) + head * head_dim, head_dim, static_cast<int>(position % kKvBlock),
+                        kv.keys(layer, block, head), kv.values(layer, block, head));
+      }
+    }
+  };
+  if (k.rows * k.cols > kSerialWrites) return pool_.run(static_cast<int64_t>(units.size()), write);
+  for (size_t i = 0; i < units.size(); ++i) write(static_cast<int64_t>(i), 0);
 }
 
 // Keys are taken in spans of kKeySpan positions, each by itself, and the results joined in order. Where spans begin depends

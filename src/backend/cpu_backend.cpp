@@ -107,6 +107,10 @@ void CpuBackend::add(TensorView x, TensorView y) {
   for_rows(x, [&](int64_t row) { table_.add(x.row(row), y.row(row), x.cols, x.row(row)); });
 }
 
+void CpuBackend::add_to_rows(TensorView x, const float* row) {
+  for_rows(x, [&](int64_t i) { table_.add(x.row(i), row, x.cols, x.row(i)); });
+}
+
 void CpuBackend::gated(Activation activation, TensorView gate, TensorView up, TensorView out) {
   const auto fn = activation == Activation::kSilu      ? table_.silu_mul
                   : activation == Activation::kGeluTanh ? table_.gelu_tanh_mul

@@ -47,12 +47,15 @@ struct CpuKvCache final : KvCache {
   int64_t head_bytes;
   int64_t blocks;
   AlignedBuffer storage;
+  size_t backed = 0;  // bytes of `storage` that the system was asked to back
 };
 
 class CpuBackend final : public Backend {
  public:
   CpuBackend(const BackendOptions& options, kernels::Isa isa);
   std::string describe() const override;
+  int n_threads() const override { return pool_.n_threads(); }
+  void run_units(int64_t n_units, const std::function<void(int64_t, int)>& fn) override { pool_.run(n_units, fn); }
   Result<std::unique_ptr<Weight>> make_weight(DType dtype, int64_t n, int64_t k, const uint8_t* rows) override;
   std::string packed_layout() const override;
   Result<size_t> packed_bytes(DType dtype, int64_t n, int64_t k) const override;
@@ -61,11 +64,13 @@ class CpuBackend final : public Backend {
                                                std::shared_ptr<const void> keep_alive) override;
   int64_t kv_block_bytes(const KvShape& shape) const override;
   Result<std::unique_ptr<KvCache>> make_kv_cache(const KvShape& shape, int64_t n_blocks) override;
+  bool back_blocks(KvCache& cache, int64_t end, size_t most_bytes) override;
 
   void linear(TensorView x, std::span<const LinearCall> calls, std::span<const uint8_t> precise) override;
   void rms_norm(TensorView x, const float* weight, int64_t weight_size, float offset, float eps, TensorView y) override;
   void layer_norm(TensorView x, const float* weight, const float* bias, float eps, TensorView y) override;
   void add(TensorView x, TensorView y) override;
+  void add_to_rows(TensorView x, const float* row) override;
   void gated(Activation activation, TensorView gate, TensorView up, TensorView out) override;
   void rope(TensorView x, int64_t head_dim, int64_t n_rot, const float* cos, const float* sin, bool neox) override;
   void kv_write(KvCache& cache, int64_t layer, TensorView k, TensorView v, std::span<const TokenRange> ranges) override;
@@ -105,7 +110,7 @@ class CpuBackend final : public Backend {
     return buffer.as<T>();
   }
 
-  // Work lists of the two big loops; members so that a step does not allocate.
+  // Work lists of the loops; members so that a step does not allocate.
   struct LinearUnit {
     const LinearCall* call;
     int64_t panel_begin, panel_end, row_begin, n_rows;
@@ -118,6 +123,11 @@ class CpuBackend final : public Backend {
     int64_t part;                  // of attention_parts_, or -1: the result goes straight to the output
   };
 
+  struct KvWriteUnit {
+    const TokenRange* range;
+    int64_t begin, end;  // positions, of one block
+  };
+
   ComputePool pool_;
   const kernels::KernelTable& table_;
   Activations activations_;
@@ -126,6 +136,7 @@ class CpuBackend final : public Backend {
   std::vector<LinearUnit> linear_units_;
   std::vector<int64_t> first_rows_;
   std::vector<AttentionUnit> attention_units_;
+  std::vector<KvWriteUnit> kv_write_units_;
   std::vector<const uint8_t*> block_pointers_;
   AlignedBuffer attention_parts_;  // per part [tile tokens][group heads][E] and the stats of each query
   AlignedBuffer quant_values_, quant_scales_, quant_sums_, rests_;

@@ -58,7 +58,8 @@ void CpuBackend::linear(TensorView x, std::span<const LinearCall> calls, std::sp
   }
 
   // A unit is some panels of one product for one block of rows; kernels like panels in fours. Few rows: units of a good
-  // stretch of memory. Many rows: few panels, so that the dynamic share-out stays even.
+  // stretch of memory. Many rows: few panels, so that the dynamic share-out stays even. The last units are smaller, so that the
+  // threads end together: nine units of four panels would leave one of two threads without work for a tenth of the time.
   const int64_t wanted = n_panels / (pool_.n_threads() * (x.rows <= 8 ? 8 : 4));
   const int64_t panels_per_unit = std::clamp<int64_t>(wanted / 4 * 4, 4, x.rows <= 8 ? 64 : 8);
   const size_t gemm_bytes = (kernels::gemm_scratch_bytes(k) + 63) / 64 * 64;
@@ -66,11 +67,16 @@ void CpuBackend::linear(TensorView x, std::span<const LinearCall> calls, std::sp
   reserve_scratch(gemm_bytes + (!precise.empty() ? static_cast<size_t>(2 * std::min(x.rows, kRowsPerBlock) * tile_columns) * sizeof(float) : 0));
   std::vector<LinearUnit>& units = linear_units_;
   units.clear();
+  int64_t n_left = n_panels * ((x.rows + kRowsPerBlock - 1) / kRowsPerBlock);
   for (int64_t row = 0; row < x.rows; row += kRowsPerBlock) {
     for (const LinearCall& call : calls) {
       const int64_t panels = static_cast<const CpuWeight*>(call.weight)->n_panels();
-      for (int64_t panel = 0; panel < panels; panel += panels_per_unit) {
-        units.push_back({&call, panel, std::min(panels, panel + panels_per_unit), row, std::min(kRowsPerBlock, x.rows - row)});
+      for (int64_t panel = 0; panel < panels;) {
+        const int64_t half = n_left / pool_.n_threads() / 2;  // of what is left for each thread
+        const int64_t n = std::min(panels - panel, half < 4 ? 2 : std::min(panels_per_unit, half / 4 * 4));
+        units.push_back({&call, panel, panel + n, row, std::min(kRowsPerBlock, x.rows - row)});
+        panel += n;
+        n_left -= n;
       }
     }
   }

@@ -185,7 +185,7 @@ void Engine::run() {
     if (is_draining && (runner_.is_empty() || Clock::now().time_since_epoch().count() >= stop_at_)) break;
     if (runner_.has_work()) {
       runner_.step();
-    } else {
+    } else if (is_draining || !model_->prepare_memory()) {
       wait_for_work();
     }
   }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/compute_pool.h"
 #include "base/rng.h"
 #include "model/batch.h"
 
@@ -66,6 +67,9 @@ class HashModel : public StepModel {
     return logits_;
   }
 
+  int n_threads() const override { return pool_.n_threads(); }
+  void run_units(int64_t n_units, const std::function<void(int64_t, int)>& fn) override { pool_.run(n_units, fn); }
+
   int64_t n_steps = 0, n_tokens = 0, most_rows = 0, n_bad_reads = 0;
 
  private:
@@ -82,6 +86,7 @@ class HashModel : public StepModel {
   int64_t vocab_size_, context_length_, max_step_tokens_;
   std::vector<Cell> cells_;
   std::vector<float> logits_;
+  ComputePool pool_{2};
 };
 
 }  // namespace hanlin::engine

@@ -19,7 +19,7 @@ StepRunner::StepRunner(StepModel& model, std::shared_ptr<const Tokenizer> tokeni
       kv_(kv),
       scheduler_(scheduling, kv_),
       speculates_(scheduling.step_draft_rows > 1),
-      sampler_(kernels),
+      samplers_(static_cast<size_t>(model.n_threads()), Sampler(kernels)),
       logprobs_(kernels, std::move(tokenizer)),
       counters_(counters) {}
 
@@ -122,12 +122,13 @@ void StepRunner::step() {
   const std::span<const float> logits = model_.forward(batch_);
   const auto n_vocab = static_cast<size_t>(model_.vocab_size());
   HANLIN_CHECK(logits.size() == static_cast<size_t>(batch_.n_logits()) * n_vocab, "forward() returned other rows than asked for");
+  draw(turns, logits);
   size_t row = 0;
   for (size_t i = 0; i < turns.size(); ++i) {
     Choice& choice = static_cast<Choice&>(*turns[i].sequence);
     const auto n_rows = static_cast<size_t>(batch_.chunks[i].n_logits);
     // Another choice of a request may have ended it in this very step.
-    if (!choice.is_finished) advance(choice, turns[i], logits.subspan(row * n_vocab, n_rows * n_vocab));
+    if (!choice.is_finished) advance(choice, turns[i], logits.subspan(row * n_vocab, n_rows * n_vocab), drawn_[i]);
     row += n_rows;
   }
   pacer_.observe(n_decoding, n_prompt, seconds_between(now, Clock::now()));
@@ -143,8 +144,28 @@ void StepRunner::begin(Choice& choice, Clock::time_point now) {
   counters_.prompt_tokens += choice.n_prompt;
 }
 
-// Takes in what the model computed for a choice: rows [n, V], of the last n tokens of its turn.
-void StepRunner::advance(Choice& choice, const Turn& turn, std::span<const float> rows) {
+// Samples the token behind each turn's known ones, all turns at a time on the model's threads: V values for each to look at.
+// Left to sample(): forced tokens, and what a constraint allows.
+void StepRunner::draw(const std::vector<Turn>& turns, std::span<const float> logits) {
+  const auto n_vocab = static_cast<size_t>(model_.vocab_size());
+  drawn_.assign(turns.size(), std::nullopt);
+  draws_.clear();
+  size_t row = 0;
+  for (size_t i = 0; i < turns.size(); ++i) {
+    const Choice& choice = static_cast<Choice&>(*turns[i].sequence);
+    row += static_cast<size_t>(batch_.chunks[i].n_logits);
+    const bool samples = choice.n_remaining() == turns[i].n_tokens && choice.request.max_tokens > 0;
+    if (samples && choice.forced.empty() && !choice.constraint) draws_.push_back({i, row - 1 - static_cast<size_t>(turns[i].n_drafts)});
+  }
+  model_.run_units(static_cast<int64_t>(draws_.size()), [&](int64_t unit, int thread_idx) {
+    const Draw& draw = draws_[static_cast<size_t>(unit)];
+    SamplingState& state = static_cast<Choice&>(*turns[draw.turn].sequence).sampling;
+    drawn_[draw.turn] = samplers_[static_cast<size_t>(thread_idx)].sample(logits.subspan(draw.row * n_vocab, n_vocab), state);
+  });
+}
+
+// Takes in what the model computed for a choice: rows [n, V], of the last n tokens of its turn, and the first token drawn from them.
+void StepRunner::advance(Choice& choice, const Turn& turn, std::span<const float> rows, std::optional<int32_t> drawn) {
   const auto n_vocab = static_cast<size_t>(model_.vocab_size());
   choice.n_computed += turn.n_tokens;
   kv_.publish(choice);
@@ -158,7 +179,7 @@ void StepRunner::advance(Choice& choice, const Turn& turn, std::span<const float
   // forced; after the first that is wrong the rest answers another text, and its cells are written over by the next turn.
   rows = rows.last(static_cast<size_t>(1 + turn.n_drafts) * n_vocab);
   int64_t n_right = 0;
-  sample(choice, rows.first(n_vocab));
+  sample(choice, rows.first(n_vocab), drawn);
   while (n_right < turn.n_drafts && !choice.is_finished && choice.tokens[static_cast<size_t>(choice.n_computed)] == choice.drafts[static_cast<size_t>(n_right)]) {
     ++n_right;
     ++choice.n_computed;
@@ -212,8 +233,8 @@ bool StepRunner::ends_answer(const Request& request, int32_t token) const {
   return !request.params.ignore_eos && std::binary_search(ends.begin(), ends.end(), token);
 }
 
-// Takes the token that the row's distribution gives, then those that must follow it.
-void StepRunner::sample(Choice& choice, std::span<const float> row) {
+// Takes the token that the row's distribution gives (`drawn`, if that is known), then those that must follow it.
+void StepRunner::sample(Choice& choice, std::span<const float> row, std::optional<int32_t> drawn) {
   Request& request = choice.request;
   ConstraintState* constraint = choice.constraint ? &*choice.constraint : nullptr;
   const int64_t n_left = request.max_tokens - choice.n_generated();
@@ -223,7 +244,7 @@ void StepRunner::sample(Choice& choice, std::span<const float> row) {
     choice.forced.pop_front();
     return take(choice, token, row);
   }
-  const int32_t token = sampler_.sample(row, choice.sampling, constraint ? constraint->mask(n_left) : std::span<const uint32_t>());
+  const int32_t token = drawn ? *drawn : samplers_[0].sample(row, choice.sampling, constraint ? constraint->mask(n_left) : std::span<const uint32_t>());
   if (token < 0) {
     fail(request, Error{Code::kInternal, "generation: expected finite logits, the model computed others (is the file damaged?)"});
     return;

@@ -49,12 +49,13 @@ class StepRunner {
 
  private:
   void begin(Choice& choice, Clock::time_point now);
-  void advance(Choice& choice, const Turn& turn, std::span<const float> rows);
+  void draw(const std::vector<Turn>& turns, std::span<const float> logits);
+  void advance(Choice& choice, const Turn& turn, std::span<const float> rows, std::optional<int32_t> drawn);
   void draft(Choice& choice);
   void score_prompt(Choice& choice, int64_t first_position, std::span<const float> rows, int64_t n_rows);
   void on_prompt_done(Choice& leader);
   void add_choice(Request& request, int choice_idx, const Choice* leader);
-  void sample(Choice& choice, std::span<const float> row);
+  void sample(Choice& choice, std::span<const float> row, std::optional<int32_t> drawn = std::nullopt);
   void take(Choice& choice, int32_t token, std::span<const float> row);
   void take_forced(Choice& choice);
   void emit(Request& request, api::TokenEvent event);
@@ -72,11 +73,16 @@ class StepRunner {
   Scheduler scheduler_;
   StepPacer pacer_;
   const bool speculates_;
-  Sampler sampler_;
+  std::vector<Sampler> samplers_;  // one for each of the model's threads
   LogprobReader logprobs_;
   Counters& counters_;
   std::vector<std::unique_ptr<Request>> requests_;  // in order of arrival
   Batch batch_;
+  struct Draw {
+    size_t turn, row;  // a turn's row [V] of the step's logits
+  };
+  std::vector<Draw> draws_;
+  std::vector<std::optional<int32_t>> drawn_;  // of each turn: the token sampled from its first free row, where it needs nothing but the row
   uint64_t n_arrived_ = 0;
 };
 

@@ -23,27 +23,33 @@ HANLIN_INLINE typename V::Reg load_stored(const uint8_t* at) {
 template <class V, KvType kType, int kRows>
 HANLIN_INLINE void block_scores(const float* q, int64_t ldq, int head_dim, const uint8_t* block, const uint8_t* next, float* scores) {
   constexpr int64_t kBytes = kType == KvType::kF32 ? 4 : 2, kLine = kKvBlock * kBytes;
+  constexpr int kRegs = kRows < V::kTileRows ? kKvBlock / V::kWidth : 2;  // with few rows more keys at a time, or sums wait for each other
   HANLIN_UNROLL
-  for (int key = 0; key < kKvBlock; key += 2 * V::kWidth) {
-    typename V::Reg acc[kRows][2];
+  for (int key = 0; key < kKvBlock; key += kRegs * V::kWidth) {
+    typename V::Reg acc[kRows][kRegs];
     HANLIN_UNROLL
-    for (int r = 0; r < kRows; ++r) acc[r][0] = acc[r][1] = V::set(0.0f);
+    for (int r = 0; r < kRows; ++r) {
+      HANLIN_UNROLL
+      for (int c = 0; c < kRegs; ++c) acc[r][c] = V::set(0.0f);
+    }
     for (int64_t e = 0; e < head_dim; ++e) {
       const uint8_t* line = block + e * kLine + key * kBytes;
-      _mm_prefetch((const char*)next + e * kLine + key * kBytes, _MM_HINT_T0);
-      if constexpr (2 * V::kWidth * kBytes > 64) _mm_prefetch((const char*)next + e * kLine + key * kBytes + 64, _MM_HINT_T0);
-      const typename V::Reg k0 = load_stored<V, kType>(line), k1 = load_stored<V, kType>(line + V::kWidth * kBytes);
       HANLIN_UNROLL
-      for (int r = 0; r < kRows; ++r) {
-        const typename V::Reg component = V::set(q[r * ldq + e]);
-        acc[r][0] = V::fma(component, k0, acc[r][0]);
-        acc[r][1] = V::fma(component, k1, acc[r][1]);
+      for (int64_t at = 0; at < kRegs * V::kWidth * kBytes; at += 64) _mm_prefetch((const char*)next + e * kLine + key * kBytes + at, _MM_HINT_T0);
+      typename V::Reg component[kRows];
+      HANLIN_UNROLL
+      for (int r = 0; r < kRows; ++r) component[r] = V::set(q[r * ldq + e]);
+      HANLIN_UNROLL
+      for (int c = 0; c < kRegs; ++c) {
+        const typename V::Reg keys = load_stored<V, kType>(line + c * V::kWidth * kBytes);
+        HANLIN_UNROLL
+        for (int r = 0; r < kRows; ++r) acc[r][c] = V::fma(component[r], keys, acc[r][c]);
       }
     }
     HANLIN_UNROLL
     for (int r = 0; r < kRows; ++r) {
-      V::store(scores + r * kKeySpan + key, acc[r][0]);
-      V::store(scores + r * kKeySpan + key + V::kWidth, acc[r][1]);
+      HANLIN_UNROLL
+      for (int c = 0; c < kRegs; ++c) V::store(scores + r * kKeySpan + key + c * V::kWidth, acc[r][c]);
     }
   }
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -46,9 +47,17 @@ class StepModel {
   virtual bool allocate_kv(int64_t n_blocks) = 0;
   // Largest T a step may have; activations are sized for it.
   virtual int64_t max_step_tokens() const = 0;
+  // Has the system back cache memory that later steps will write, for a few milliseconds; false: enough is ready. For moments
+  // without work.
+  virtual bool prepare_memory() { return false; }
   // Runs the batch: writes keys and values into the blocks and returns logits [n_logits, V] f32, row r for the r-th
   // wanted token in batch order, valid until the next call. Cannot fail: the batch was checked before.
   virtual std::span<const float> forward(const Batch& batch) = 0;
+  // Calls fn(unit, thread) once for each unit in [0, n_units), thread in [0, n_threads()), on the model's threads.
+  virtual int n_threads() const { return 1; }
+  virtual void run_units(int64_t n_units, const std::function<void(int64_t, int)>& fn) {
+    for (int64_t unit = 0; unit < n_units; ++unit) fn(unit, 0);
+  }
 };
 
 }  // namespace hanlin

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "model/arch/registry.h"
 #include "model/weights.h"
@@ -102,9 +103,21 @@ Status Decoder::load_weights(const Architecture& architecture, WeightMaker& make
     HANLIN_ASSIGN(layer.up, reader.linear(name(names.up), spec_.d_ff, d));
     HANLIN_ASSIGN(layer.down, reader.linear(name(names.down), d, spec_.d_ff));
     for (const Linear* linear : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down}) weight_bytes_ += linear->bytes();
+    set_key_shift(layer, i);
     layers_.push_back(std::move(layer));
   }
   return {};
+}
+
+// Scores of a query that differ by the same number for all keys have the same softmax, so any vector may be subtracted from all keys.
+// Qwen2.5's key biases reach 200 in components that RoPE hardly turns, beside values of a few units: what is left without them
+// is stored several times more exactly.
+void Decoder::set_key_shift(Layer& layer, int64_t layer_idx) {
+  constexpr int64_t kPositions = 4096;  // most keys stand before that
+  if (layer.k.bias.empty() || options_.kv_dtype == KvDType::kF32 || spec_.qk_norm || spec_.attention_softcap > 0 || spec_.rope_of_layer.empty()) return;
+  const RopeSpec& rope = spec_.ropes[static_cast<size_t>(spec_.rope_of_layer[static_cast<size_t>(layer_idx)])];
+  layer.key_shift = mean_rotated_bias(layer.k.bias, spec_.head_dim, rope, spec_.rope_neox, std::min(kPositions, spec_.context_length));
+  for (float& x : layer.key_shift) x = -x;
 }
 
 bool Decoder::allocate_kv(int64_t n_blocks) {
@@ -112,7 +125,16 @@ bool Decoder::allocate_kv(int64_t n_blocks) {
   auto cache = backend_->make_kv_cache(kv_shape(), n_blocks);
   if (!cache.ok()) return false;
   cache_ = std::move(*cache);
+  n_blocks_used_ = 0;
   return true;
+}
+
+// A system that must get memory from its host gives it out at a few hundred MB/s.
+bool Decoder::prepare_memory() {
+  constexpr int64_t kAheadBytes = int64_t{256} << 20;
+  if (cache_ == nullptr) return false;
+  const int64_t end = std::min(cache_->n_blocks(), n_blocks_used_ + kAheadBytes / kv_block_bytes());
+  return backend_->back_blocks(*cache_, end, size_t{4} << 20);
 }
 
 TensorView Decoder::embed(Context& ctx, const Batch& batch) const {
@@ -141,6 +163,7 @@ TensorView Decoder::attention(Context& ctx, const LayerInput& input, int64_t lay
   const int64_t n_rot = ropes_[rope].n_rot();
   backend_->rope(q, spec_.head_dim, n_rot, input.cos[rope].data, input.sin[rope].data, spec_.rope_neox);
   backend_->rope(k, spec_.head_dim, n_rot, input.cos[rope].data, input.sin[rope].data, spec_.rope_neox);
+  if (!layer.key_shift.empty()) backend_->add_to_rows(k, layer.key_shift.data());
   backend_->kv_write(*cache_, layer_idx, k, v, input.ranges);
   TensorView out = ctx.arena.matrix(q.rows, q.cols);
   const AttentionSpec spec{spec_.n_heads, spec_.n_kv_heads, spec_.head_dim, spec_.windows[static_cast<size_t>(layer_idx)], spec_.attention_scale,
@@ -171,12 +194,14 @@ std::span<const float> Decoder::forward(const Batch& batch, const Taps& taps) {
   int64_t begin = 0;
   for (const Chunk& chunk : batch.chunks) {
     input.ranges.push_back({begin, chunk.n_tokens, chunk.first_position, chunk.blocks});
+    for (const int32_t block : chunk.blocks) n_blocks_used_ = std::max<int64_t>(n_blocks_used_, block + 1);
     for (size_t i = 0; i < ropes_.size(); ++i) {
       ropes_[i].fill(chunk.first_position, chunk.n_tokens, chunk.rope_length, input.cos[i].row(begin), input.sin[i].row(begin));
     }
     begin += chunk.n_tokens;
   }
   HANLIN_CHECK(begin == n_tokens, "forward: chunks and tokens disagree");
+  backend_->back_blocks(*cache_, n_blocks_used_, std::numeric_limits<size_t>::max());
 
   const bool all_rows = taps.hidden != nullptr || taps.layer_out != nullptr;
   bool gathered = false;

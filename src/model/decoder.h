@@ -34,6 +34,9 @@ class Decoder final : public StepModel {
   int64_t context_length() const override { return spec_.context_length; }
   int64_t kv_block_bytes() const override { return backend_->kv_block_bytes(kv_shape()); }
   bool allocate_kv(int64_t n_blocks) override;
+  bool prepare_memory() override;
+  int n_threads() const override { return backend_->n_threads(); }
+  void run_units(int64_t n_units, const std::function<void(int64_t, int)>& fn) override { backend_->run_units(n_units, fn); }
   int64_t max_step_tokens() const override { return options_.max_step_tokens; }
   std::span<const float> forward(const Batch& batch) override;
 
@@ -52,11 +55,13 @@ class Decoder final : public StepModel {
   struct Layer {
     Norm attention_norm, mlp_norm, post_attention_norm, post_mlp_norm, q_norm, k_norm;
     Linear q, k, v, o, gate, up, down;
+    std::vector<float> key_shift;  // [G·E], or empty: added to every key before it is stored
   };
   struct LayerInput;  // what attention needs to know about the batch
 
   Decoder() = default;
   Status load_weights(const Architecture& architecture, WeightMaker& maker);
+  void set_key_shift(Layer& layer, int64_t layer_idx);
   KvShape kv_shape() const { return {spec_.n_layers, spec_.n_kv_heads, spec_.head_dim, options_.kv_dtype}; }
   TensorView embed(Context& ctx, const Batch& batch) const;
   TensorView attention(Context& ctx, const LayerInput& input, int64_t layer_idx, TensorView x);
@@ -72,6 +77,7 @@ class Decoder final : public StepModel {
   Linear output_;
   std::vector<RopeTable> ropes_;
   std::unique_ptr<KvCache> cache_;
+  int64_t n_blocks_used_ = 0;  // blocks before this one were part of a step
   Arena arena_;
   size_t weight_bytes_ = 0;
 };

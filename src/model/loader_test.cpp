@@ -71,6 +71,27 @@ TEST(Loader, LoadsAndComputes) {
   for (float value : logits) EXPECT_TRUE(std::isfinite(value));
 }
 
+TEST(Loader, CacheMemoryIsPreparedUpToItsEnd) {
+  const TinyModel files([](Json&, auto&) {});
+  auto model = load_model(files.path(), {});
+  ASSERT_TRUE(model.ok()) << model.error().message;
+  Decoder& decoder = *model->decoder;
+  EXPECT_FALSE(decoder.prepare_memory()) << "there is no cache yet";
+  ASSERT_TRUE(decoder.allocate_kv((10 << 20) / decoder.kv_block_bytes()));
+  const std::vector<int32_t> blocks = {3};
+  Batch batch;
+  batch.tokens = {1, 2, 3};
+  batch.chunks.push_back({0, 3, 1, blocks, 3});
+  const auto first = decoder.forward(batch);
+  const std::vector<float> logits(first.begin(), first.end());
+  int n_calls = 0;
+  while (decoder.prepare_memory()) ASSERT_LE(++n_calls, 3) << "of 4 MiB each";
+  batch.tokens = {3};
+  batch.chunks[0] = {2, 1, 1, blocks, 3};  // the others are read from the cache
+  const auto again = decoder.forward(batch);
+  EXPECT_EQ(std::vector<float>(again.begin(), again.end()), logits);
+}
+
 TEST(Loader, MistakesAreNamed) {
   const auto set = [](const char* key, Json value) { return [key, value](Json& config, auto&) { config[key] = value; }; };
   const std::pair<TinyModel::Change, const char*> cases[] = {
@@ -126,6 +147,30 @@ TEST(Rope, TablesGrowWithoutChangingAndStartAtOne) {
   table.fill(0, 700, 700, again.data(), sin.data());
   for (size_t i = 0; i < 12; ++i) EXPECT_EQ(again[i], cos[i]);
   EXPECT_FLOAT_EQ(again[4 * 699 + 1], static_cast<float>(std::cos(699 * std::pow(10000.0, -0.25))));
+}
+
+TEST(Rope, TheMeanOfARotatedBiasIsThatOfItsPositions) {
+  RopeSpec spec;
+  spec.n_rot = 6;
+  constexpr int64_t kPositions = 4096, kHeadDim = 8;  // the last two components are not rotated
+  const std::vector<float> bias = {100, -3, 70, 5, -200, 2, 30, -1, 1, 2, 3, 4, 5, 6, 7, 8};
+  std::vector<float> cos(kPositions * 3), sin(kPositions * 3);
+  RopeTable(spec).fill(0, kPositions, kPositions, cos.data(), sin.data());
+  for (const bool neox : {false, true}) {
+    const std::vector<float> got = mean_rotated_bias(bias, kHeadDim, spec, neox, kPositions);
+    std::vector<double> expected(bias.size());
+    for (size_t head = 0; head < bias.size(); head += kHeadDim) {
+      for (size_t p = 0; p < kPositions; ++p) {
+        for (size_t i = 0; i < 3; ++i) {
+          const size_t a = head + (neox ? i : 2 * i), b = head + (neox ? i + 3 : 2 * i + 1);
+          expected[a] += (bias[a] * cos[p * 3 + i] - bias[b] * sin[p * 3 + i]) / kPositions;
+          expected[b] += (bias[a] * sin[p * 3 + i] + bias[b] * cos[p * 3 + i]) / kPositions;
+        }
+      }
+      for (size_t i = 6; i < kHeadDim; ++i) expected[head + i] = bias[head + i];
+    }
+    for (size_t i = 0; i < bias.size(); ++i) EXPECT_NEAR(got[i], expected[i], 0.05) << "component " << i << (neox ? " neox" : "");
+  }
 }
 
 }  // namespace

@@ -75,6 +75,23 @@ double rope_attention_factor(const RopeSpec& spec) {
   return spec.factor <= 1 ? 1.0 : 0.1 * std::log(spec.factor) + 1.0;
 }
 
+std::vector<float> mean_rotated_bias(std::span<const float> bias, int64_t head_dim, const RopeSpec& spec, bool neox, int64_t n_positions) {
+  std::vector<float> mean(bias.begin(), bias.end());
+  const std::vector<double> frequencies = rope_frequencies(spec, 0);
+  for (size_t i = 0; i < frequencies.size(); ++i) {
+    // The integrals of cos(angle) and sin(angle) from 0 to `turn`, divided by it.
+    const double turn = frequencies[i] * static_cast<double>(n_positions), factor = rope_attention_factor(spec);
+    const double cos = turn > 0 ? factor * std::sin(turn) / turn : factor, sin = turn > 0 ? factor * (1 - std::cos(turn)) / turn : 0.0;
+    const size_t a = neox ? i : 2 * i, b = neox ? i + frequencies.size() : 2 * i + 1;
+    for (size_t head = 0; head < bias.size(); head += static_cast<size_t>(head_dim)) {
+      const double x = bias[head + a], y = bias[head + b];
+      mean[head + a] = static_cast<float>(x * cos - y * sin);
+      mean[head + b] = static_cast<float>(x * sin + y * cos);
+    }
+  }
+  return mean;
+}
+
 RopeTable::RopeTable(RopeSpec spec)
     : spec_(std::move(spec)), factor_(rope_attention_factor(spec_)), frequencies_(rope_frequencies(spec_, 0)) {}
 

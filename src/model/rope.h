@@ -15,6 +15,10 @@ std::vector<double> rope_frequencies(const RopeSpec& spec, int64_t length);
 // What cos and sin are multiplied by (YaRN's temperature; otherwise 1).
 double rope_attention_factor(const RopeSpec& spec);
 
+// What keys that share the bias `bias` [heads, head_dim] have in common behind rotation: the mean of the rotated bias over positions
+// 0 … n_positions - 1. `neox` as Backend::rope.
+std::vector<float> mean_rotated_bias(std::span<const float> bias, int64_t head_dim, const RopeSpec& spec, bool neox, int64_t n_positions);
+
 // Cosines and sines, computed in double once per position and kept. One thread.
 class RopeTable {
  public:

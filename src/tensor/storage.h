@@ -23,6 +23,9 @@ class AlignedBuffer {
 
   uint8_t* data() const { return data_; }
   size_t size() const { return size_; }
+  // Has the system back bytes [begin, end) now (cut to size()), contents unchanged: whoever writes them does not wait for it. Any thread.
+  // false: it cannot (Linux before 5.14, or no memory).
+  bool back(size_t begin, size_t end) const;
   template <typename T>
   T* as() const { return reinterpret_cast<T*>(data_); }
 

@@ -9,7 +9,7 @@ import pytest
 from conftest import CHAT, ROOT
 
 BENCH = ROOT / "bench"
-PROGRAMS = ["compare_llama_cpp", "compare_onnxruntime", "contention", "quality", "service", "tokenizers"]
+PROGRAMS = ["compare_llama_cpp", "compare_onnxruntime", "contention", "quality", "service", "speculation", "tokenizers"]
 sys.path.insert(0, str(BENCH))
 import common  # noqa: E402  (bench/common.py)
 
@@ -49,3 +49,11 @@ def test_service(hanlin_bin, model_file, tmp_path):
     (measured,) = json.loads((tmp_path / "out.json").read_text())["rounds"]
     assert measured["cached_tokens"] == 32 and measured["blocks_held"] >= 2
     assert all(value > 0 for value in measured.values())
+
+
+def test_speculation(hanlin_bin, model_file, tmp_path):
+    command = [sys.executable, BENCH / "speculation", model_file(CHAT), "--hanlin", hanlin_bin, "--json", tmp_path / "out.json", "--generate", "24", "--rounds", "1"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path, env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"))
+    assert result.returncode == 0, result.stderr
+    (rows,) = json.loads((tmp_path / "out.json").read_text())["results"].values()
+    assert len(rows) == 5 and all(row["hanlin"] > 0 and row["peer"] > 0 and 16 <= row["tokens"][0] <= 24 for row in rows)

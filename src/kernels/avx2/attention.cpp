@@ -42,7 +42,12 @@ struct Vector {
     memcpy(&pair, p, 4);
     return _mm256_set1_epi32(pair);
   }
-  HANLIN_INLINE static Ints dot(Ints acc, Ints a, Ints b) { return _mm256_add_epi32(acc, _mm256_madd_epi16(a, b)); }
+  // The sum is held at its place: else g++ computes all products of an unrolled loop first and keeps them in memory.
+  HANLIN_INLINE static Ints dot(Ints acc, Ints a, Ints b) {
+    Ints sum = _mm256_add_epi32(acc, _mm256_madd_epi16(a, b));
+    __asm__("" : "+x"(sum));
+    return sum;
+  }
   HANLIN_INLINE static Reg to_float(Ints a) { return _mm256_cvtepi32_ps(a); }
 
   // exp_lane's polynomial for x <= 0. Results below e^-87 are 0: weights that small cannot matter.
