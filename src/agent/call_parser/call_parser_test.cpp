@@ -126,6 +126,16 @@ TEST(CallParser, TextIsHeldBackOnlyWhileItMayBeAMarker) {
   EXPECT_EQ(steps("hermes", {"{", "\"answer\"", ": 4}"}), (std::vector<std::string>{"", "c:{\"answer\"|", "c:: 4}|"}));
 }
 
+TEST(CallParser, SpaceBeforeANameMayBeCutAnywhere) {
+  const auto tools = std::make_shared<const ToolSet>(ToolSet({{"get_weather", "", "", {{"location"}}}}));
+  const std::string text = "<function=\r\n get_weather>\n<parameter=location>\nOslo\n</parameter>\n</function>";
+  for (const size_t size : {text.size(), size_t{1}, size_t{11}}) {
+    const Reply reply = parse_in_pieces("qwen3_coder_xml", tools, text, false, [size] { return size; });
+    ASSERT_EQ(reply.complete_calls().size(), 1u) << "pieces of " << size << "; content: " << reply.content;
+    EXPECT_EQ(reply.calls[0].arguments, R"({"location": "Oslo"})");
+  }
+}
+
 TEST(CallParser, FencedReplyIsACall) {
   const auto shown = steps("hermes", {"```", "json\n", "{\"name\": \"get_weather\", ", "\"arguments\": {\"location\": \"北京\"}", "}\n", "```", "\n"});
   EXPECT_EQ(shown, (std::vector<std::string>{"", "", "", "b:get_weather|a:{\"location\": \"北京\"}|", "e:|", "", ""}));

@@ -42,6 +42,7 @@ class TaggedCall final : public CallBody {
     switch (at_) {
       case At::kBeforeName: {
         cursor.skip_space();
+        if (cursor.empty()) return Verdict::kMore;  // more space may come, also where nothing stands before the name
         const Match match = cursor.take(syntax_.before_name);
         return match == Match::kYes ? go(At::kName) : match == Match::kNo ? Verdict::kFailed : Verdict::kMore;
       }
