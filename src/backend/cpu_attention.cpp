@@ -34,7 +34,7 @@ void join_attention(int64_t rows, int64_t n_heads, int64_t head_dim, const float
 bool CpuBackend::back_blocks(KvCache& cache, int64_t end, size_t most_bytes) {
   auto& kv = static_cast<CpuKvCache&>(cache);
   constexpr size_t kPiece = size_t{2} << 20;  // a huge page
-  const size_t begin = kv.backed, wanted = kv.storage.size() / static_cast<size_t>(kv.blocks) * static_cast<size_t>(end);
+  const size_t begin = kv.backed, wanted = static_cast<size_t>(kv_block_bytes(kv.shape) * end);
   if (wanted <= begin) return false;
   const auto n_pieces = static_cast<int64_t>((std::min(wanted - begin, most_bytes) + kPiece - 1) / kPiece);
   std::atomic<bool> ok{true};

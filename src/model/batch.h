@@ -54,10 +54,8 @@ class StepModel {
   // wanted token in batch order, valid until the next call. Cannot fail: the batch was checked before.
   virtual std::span<const float> forward(const Batch& batch) = 0;
   // Calls fn(unit, thread) once for each unit in [0, n_units), thread in [0, n_threads()), on the model's threads.
-  virtual int n_threads() const { return 1; }
-  virtual void run_units(int64_t n_units, const std::function<void(int64_t, int)>& fn) {
-    for (int64_t unit = 0; unit < n_units; ++unit) fn(unit, 0);
-  }
+  virtual int n_threads() const = 0;
+  virtual void run_units(int64_t n_units, const std::function<void(int64_t, int)>& fn) = 0;
 };
 
 }  // namespace hanlin

@@ -194,7 +194,10 @@ std::span<const float> Decoder::forward(const Batch& batch, const Taps& taps) {
   int64_t begin = 0;
   for (const Chunk& chunk : batch.chunks) {
     input.ranges.push_back({begin, chunk.n_tokens, chunk.first_position, chunk.blocks});
-    for (const int32_t block : chunk.blocks) n_blocks_used_ = std::max<int64_t>(n_blocks_used_, block + 1);
+    // Earlier blocks of the table were written, and counted, before.
+    for (const int32_t block : chunk.blocks.subspan(static_cast<size_t>(chunk.first_position / kKvBlockTokens))) {
+      n_blocks_used_ = std::max<int64_t>(n_blocks_used_, block + 1);
+    }
     for (size_t i = 0; i < ropes_.size(); ++i) {
       ropes_[i].fill(chunk.first_position, chunk.n_tokens, chunk.rope_length, input.cos[i].row(begin), input.sin[i].row(begin));
     }

@@ -92,8 +92,7 @@ TEST_P(RealOracle, ReproducesReferenceAndStaysNearItByDefault) {
     const auto reference = log_probabilities(*exact.decoder, ids, blocks);
     const auto ours = log_probabilities(*fast.decoder, ids, blocks);
     double difference = 0, nll = 0;
-    for (size_t i = 0; i < ids.size(); ++i) {
-      if (i + 1 == ids.size()) break;
+    for (size_t i = 0; i + 1 < ids.size(); ++i) {
       difference += std::abs(reference[i][static_cast<size_t>(ids[i + 1])] - expected[i]);
       nll -= ours[i][static_cast<size_t>(ids[i + 1])];
     }
