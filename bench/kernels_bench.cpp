@@ -225,9 +225,13 @@ struct Context {
   double budget_s;
 };
 
+enum class Product { kF32, kInt8, kInt16 };
+
 // Weight bytes are all ones: every format's numbers and scales are then small and finite.
-void bench_gemm(const Context& c, const Format& format, bool int8, int64_t m, int64_t n, int64_t k) {
+void bench_gemm(const Context& c, const Format& format, Product product, int64_t m, int64_t n, int64_t k) {
   const KernelTable& table = kernel_table(c.isa);
+  const auto gemm = product == Product::kF32 ? table.gemm_f32 : product == Product::kInt8 ? table.gemm_int8 : table.gemm_int16;
+  if (gemm == nullptr) return;
   const int threads = c.crew.size();
   Memory weights(packed_bytes(format.format, n, k)), scratch((gemm_scratch_bytes(k) + 4096) * threads);
   const PackedMatrix w = {format.format, n, k, panel_bytes(format.format, k), weights.data()};
@@ -235,7 +239,9 @@ void bench_gemm(const Context& c, const Format& format, bool int8, int64_t m, in
   std::vector<int8_t> q(m * k);
   std::vector<float> scale(m * k / 32), y(m * n);
   std::vector<int32_t> sum(m * k / 16);
-  table.quantize_rows(x.data(), k, m, k, q.data(), scale.data(), sum.data());
+  std::vector<int16_t> q16(m * k);
+  if (product == Product::kInt16) table.quantize_rows16(x.data(), k, m, k, q16.data(), scale.data(), sum.data());
+  else table.quantize_rows(x.data(), k, m, k, q.data(), scale.data(), sum.data());
   const int64_t panels = (n + kPanelRows - 1) / kPanelRows;
   const double seconds = median_s(c.crew, [&](int i) {
     GemmArgs args = {};
@@ -243,21 +249,22 @@ void bench_gemm(const Context& c, const Format& format, bool int8, int64_t m, in
     args.x = x.data();
     args.ldx = k;
     args.xq = {q.data(), scale.data(), sum.data()};
+    args.xq16 = {q16.data(), scale.data(), sum.data()};
     args.m = m;
     args.panel_begin = panels * i / threads;
     args.panel_end = panels * (i + 1) / threads;
     args.y = y.data();
     args.ldy = n;
     args.scratch = scratch.data() + i * ((gemm_scratch_bytes(k) + 4096) / 64 * 64);
-    (int8 ? table.gemm_int8 : table.gemm_f32)(args);
+    gemm(args);
   }, c.budget_s);
   const std::string shape = fmt::format("m{} n{} k{}", m, n, k);
-  const char* name = int8 ? "gemm_int8" : "gemm_f32";
+  const char* name = product == Product::kF32 ? "gemm_f32" : product == Product::kInt8 ? "gemm_int8" : "gemm_int16";
   if (m <= 8) {
     c.report.add(name, shape, format.name, c.isa, threads, seconds, (double)packed_bytes(format.format, n, k) / seconds * 1e-9, "GB/s", c.limits.dram_gbs);
   } else {
-    c.report.add(name, shape, format.name, c.isa, threads, seconds, 2.0 * m * n * k / seconds * 1e-9, int8 ? "GOP/s" : "GFLOP/s",
-                 int8 ? c.limits.int8_gops : c.limits.fma_gflops);
+    c.report.add(name, shape, format.name, c.isa, threads, seconds, 2.0 * m * n * k / seconds * 1e-9, product == Product::kF32 ? "GFLOP/s" : "GOP/s",
+                 product == Product::kF32 ? c.limits.fma_gflops : c.limits.int8_gops);
   }
 }
 
@@ -338,25 +345,26 @@ void bench_level(const Context& c, const Options& options) {
   for (const Format& format : kFormats) {
     if (!wanted(options.format, format.name)) continue;
     const bool quantised = format.format > Packed::kBF16;
-    if (wanted(options.kernel, "gemm_int8") && quantised) {
+    for (const Product product : {Product::kInt8, Product::kInt16}) {
+      if (!quantised || !wanted(options.kernel, product == Product::kInt8 ? "gemm_int8" : "gemm_int16")) continue;
       if (c.isa != Isa::kScalar) {
-        bench_gemm(c, format, true, 1, 131072, 2048);
-        bench_gemm(c, format, true, 8, 131072, 2048);
+        bench_gemm(c, format, product, 1, 131072, 2048);
+        bench_gemm(c, format, product, 8, 131072, 2048);
       }
-      bench_gemm(c, format, true, 32, 2048, 2048);
-      bench_gemm(c, format, true, c.isa == Isa::kScalar ? 32 : 512, 2048, 2048);
+      bench_gemm(c, format, product, 32, 2048, 2048);
+      bench_gemm(c, format, product, c.isa == Isa::kScalar ? 32 : 512, 2048, 2048);
     }
     if (wanted(options.kernel, "gemm_f32") && (!quantised || format.format == Packed::kQ4_0 || format.format == Packed::kQ6_K)) {
-      bench_gemm(c, format, false, 1, quantised ? 131072 : 32768, 2048);
-      bench_gemm(c, format, false, c.isa == Isa::kScalar ? 16 : 256, 2048, 2048);
+      bench_gemm(c, format, Product::kF32, 1, quantised ? 131072 : 32768, 2048);
+      bench_gemm(c, format, Product::kF32, c.isa == Isa::kScalar ? 16 : 256, 2048, 2048);
     }
   }
   if (wanted(options.kernel, "gemm_int8") && c.isa != Isa::kScalar && wanted(options.format, "Q4_0")) {
-    bench_gemm(c, kFormats[3], true, 512, 576, 576);
-    bench_gemm(c, kFormats[3], true, 512, 1536, 576);
-    bench_gemm(c, kFormats[3], true, 512, 576, 1536);
-    bench_gemm(c, kFormats[3], true, 512, 4096, 4096);
-    bench_gemm(c, kFormats[3], true, 512, 4096, 11008);
+    bench_gemm(c, kFormats[3], Product::kInt8, 512, 576, 576);
+    bench_gemm(c, kFormats[3], Product::kInt8, 512, 1536, 576);
+    bench_gemm(c, kFormats[3], Product::kInt8, 512, 576, 1536);
+    bench_gemm(c, kFormats[3], Product::kInt8, 512, 4096, 4096);
+    bench_gemm(c, kFormats[3], Product::kInt8, 512, 4096, 11008);
   }
   if (wanted(options.kernel, "attention")) {
     for (KvType type : {KvType::kF32, KvType::kF16, KvType::kQ8_0}) {
@@ -419,7 +427,7 @@ int main(int argc, char** argv) {
     else if (value && flag == "--threads") options.threads = std::max(1, std::atoi(value));
     else if (value && flag == "--seconds") options.budget_s = std::atof(value);
     else {
-      fmt::print(stderr, "usage: kernels_bench [--json FILE] [--level scalar|avx2|avx512|amx] [--kernel gemm_int8|gemm_f32|attention|elementwise]\n"
+      fmt::print(stderr, "usage: kernels_bench [--json FILE] [--level scalar|avx2|avx512|amx] [--kernel gemm_int8|gemm_int16|gemm_f32|attention|elementwise]\n"
                          "                     [--format Q4_0|...] [--threads N] [--seconds PER_CASE] [--best] [--cpu-time]\n");
       return 2;
     }

@@ -117,8 +117,8 @@ class Backend {
   virtual bool back_blocks(KvCache& cache, int64_t end, size_t most_bytes) = 0;
 
   // All products of one input x [T, K]. Outputs must not overlap each other or x.
-  // `precise` [T], or empty: of the rows that it marks, a second int8 term keeps what rounding to int8 lost (about 15 bits in
-  // all). Other rows get the same bits with and without them.
+  // `precise` [T], or empty: the rows that it marks keep about 15 bits in products with quantised weights instead of 8. Other
+  // rows get the same bits with and without them.
   virtual void linear(TensorView x, std::span<const LinearCall> calls, std::span<const uint8_t> precise) = 0;
   // y = x / rms(x) · (weight + offset), per group of `weight_size` columns (a row, or each head of a row). y may be x.
   virtual void rms_norm(TensorView x, const float* weight, int64_t weight_size, float offset, float eps, TensorView y) = 0;

@@ -95,6 +95,17 @@ class CpuBackend final : public Backend {
     });
   }
 
+  // Activations as the products with quantised weights take them: `terms` int8 rows for each row, or one of int16.
+  struct Rounded {
+    int64_t terms = 1;
+    kernels::QuantRows int8 = {};
+    kernels::QuantRows16 int16 = {};
+  };
+  // Precise: 15 bits, as int16 where the level has a product for it, else as int8 and a second int8 of what that left.
+  Rounded round_rows(TensorView x, bool precise);
+  // linear() where all rows are precise or none is.
+  void multiply(TensorView x, std::span<const LinearCall> calls, bool precise);
+
   Result<PackPlan> pack_plan(DType dtype, int64_t n, int64_t k) const;
 
   // Scratch of one thread, grown outside of parallel loops only.
@@ -134,12 +145,12 @@ class CpuBackend final : public Backend {
   FloatWeights float_weights_;
   std::vector<AlignedBuffer> scratch_;
   std::vector<LinearUnit> linear_units_;
-  std::vector<int64_t> first_rows_;
   std::vector<AttentionUnit> attention_units_;
   std::vector<KvWriteUnit> kv_write_units_;
   std::vector<const uint8_t*> block_pointers_;
   AlignedBuffer attention_parts_;  // per part [tile tokens][group heads][E] and the stats of each query
-  AlignedBuffer quant_values_, quant_scales_, quant_sums_, rests_;
+  AlignedBuffer quant_values_, quant_scales_, quant_sums_, rests_;  // what round_rows returns, and what a first term left
+  AlignedBuffer sorted_rows_;  // linear's rows of one kind and their results
 };
 
 }  // namespace hanlin

@@ -1,4 +1,4 @@
-// Products of activations and weights: rounding, shares of panels and rows, products in two terms.
+// Products of activations and weights: rounding, shares of panels and rows, products in 15 bits.
 #include "backend/cpu_backend.h"
 
 namespace hanlin {
@@ -8,54 +8,91 @@ using kernels::kPanelRows;
 
 namespace {
 
-// Rows of activations that one product works on at a time: their int8 form stays in the second-level cache.
+// Rows of activations that one product works on at a time: their rounded form stays in the second-level cache.
 constexpr int64_t kRowsPerBlock = 256;
 
 }  // namespace
 
 void CpuBackend::linear(TensorView x, std::span<const LinearCall> calls, std::span<const uint8_t> precise) {
-  if (x.rows == 0) return;
-  bool any_int8 = false;
-  int64_t n_panels = 0;
   for (const LinearCall& call : calls) {
     HANLIN_CHECK(call.weight->k == x.cols, "linear: input width does not match the weight");
     HANLIN_CHECK(call.weight->n == call.out.cols && call.out.rows == x.rows, "linear: output shape does not match");
-    any_int8 |= activations_ == Activations::kAuto && is_quantised(call.weight->dtype);
+  }
+  HANLIN_CHECK(precise.empty() || static_cast<int64_t>(precise.size()) == x.rows, "linear: a mark for each row or none");
+  const auto n_precise = std::count_if(precise.begin(), precise.end(), [](uint8_t mark) { return mark != 0; });
+  if (n_precise == 0 || n_precise == x.rows) return multiply(x, calls, n_precise != 0);
+
+  // Rows of both kinds: each kind in matrices of its own.
+  int64_t n_columns = 0;
+  for (const LinearCall& call : calls) n_columns += call.weight->n;
+  float* memory = grow<float>(sorted_rows_, x.rows * (x.cols + n_columns));
+  std::vector<int64_t> rows;
+  std::vector<LinearCall> sorted_calls(calls.begin(), calls.end());
+  for (const bool kind : {false, true}) {
+    rows.clear();
+    for (int64_t row = 0; row < x.rows; ++row) {
+      if ((precise[static_cast<size_t>(row)] != 0) == kind) rows.push_back(row);
+    }
+    const auto n_rows = static_cast<int64_t>(rows.size());
+    const TensorView sorted{memory, n_rows, x.cols, x.cols};
+    float* out = memory + n_rows * x.cols;
+    for (LinearCall& call : sorted_calls) {
+      call.out = {out, n_rows, call.weight->n, call.weight->n};
+      out += n_rows * call.weight->n;
+    }
+    for_rows(sorted, [&](int64_t i) { std::copy_n(x.row(rows[static_cast<size_t>(i)]), x.cols, sorted.row(i)); });
+    multiply(sorted, sorted_calls, kind);
+    for (size_t c = 0; c < calls.size(); ++c) {
+      const TensorView from = sorted_calls[c].out;
+      for_rows(from, [&](int64_t i) { std::copy_n(from.row(i), from.cols, calls[c].out.row(rows[static_cast<size_t>(i)])); });
+    }
+  }
+}
+
+CpuBackend::Rounded CpuBackend::round_rows(TensorView x, bool precise) {
+  const int64_t k = x.cols;
+  const bool int16 = precise && table_.gemm_int16 != nullptr;
+  const int64_t terms = precise && !int16 ? 2 : 1, n_rows = x.rows * terms;
+  float* scales = grow<float>(quant_scales_, n_rows * (k / kGroup));
+  int32_t* sums = grow<int32_t>(quant_sums_, n_rows * (k / 16));
+  if (int16) {
+    int16_t* values = grow<int16_t>(quant_values_, n_rows * k);
+    for_row_ranges(x, [&](int64_t begin, int64_t end) {
+      table_.quantize_rows16(x.row(begin), x.stride, end - begin, k, values + begin * k, scales + begin * (k / kGroup), sums + begin * (k / 16));
+    });
+    return {.terms = 1, .int16 = {values, scales, sums}};
+  }
+  int8_t* values = grow<int8_t>(quant_values_, n_rows * k);
+  const auto round = [&](const float* from, int64_t stride, int64_t n, int64_t first) {
+    table_.quantize_rows(from, stride, n, k, values + first * k, scales + first * (k / kGroup), sums + first * (k / 16));
+  };
+  if (!precise) {
+    for_row_ranges(x, [&](int64_t begin, int64_t end) { round(x.row(begin), x.stride, end - begin, begin); });
+  } else {
+    float* rests = grow<float>(rests_, x.rows * k);
+    for_rows(x, [&](int64_t row) {
+      const int64_t first = 2 * row;
+      round(x.row(row), x.stride, 1, first);
+      float* rest = rests + row * k;
+      for (int64_t i = 0; i < k; ++i) {
+        rest[i] = x.row(row)[i] - scales[first * (k / kGroup) + i / kGroup] * static_cast<float>(values[first * k + i]);
+      }
+      round(rest, k, 1, first + 1);
+    });
+  }
+  return {.terms = terms, .int8 = {values, scales, sums}};
+}
+
+void CpuBackend::multiply(TensorView x, std::span<const LinearCall> calls, bool precise) {
+  if (x.rows == 0) return;
+  const int64_t k = x.cols;
+  bool rounds = false;
+  int64_t n_panels = 0;
+  for (const LinearCall& call : calls) {
+    rounds |= activations_ == Activations::kAuto && is_quantised(call.weight->dtype);
     n_panels += static_cast<const CpuWeight*>(call.weight)->n_panels();
   }
-  const int64_t k = x.cols;
-  HANLIN_CHECK(precise.empty() || static_cast<int64_t>(precise.size()) == x.rows, "linear: a mark for each row or none");
-  // Row i of x becomes the int8 rows from first_row(i) on: its rounded values and, where it is precise, what the rounding left.
-  std::vector<int64_t>& firsts = first_rows_;
-  firsts.assign(1, 0);
-  for (const uint8_t is_precise : precise) firsts.push_back(firsts.back() + (is_precise ? 2 : 1));
-  const auto first_row = [&](int64_t row) { return precise.empty() ? row : firsts[static_cast<size_t>(row)]; };
-  kernels::QuantRows quantised{};
-  if (any_int8) {
-    const int64_t n_rows = first_row(x.rows);
-    int8_t* values = grow<int8_t>(quant_values_, n_rows * k);
-    float* scales = grow<float>(quant_scales_, n_rows * (k / kGroup));
-    int32_t* sums = grow<int32_t>(quant_sums_, n_rows * (k / 16));
-    float* rests = precise.empty() ? nullptr : grow<float>(rests_, x.rows * k);
-    const auto quantise = [&](const float* rows, int64_t stride, int64_t n, int64_t first) {
-      table_.quantize_rows(rows, stride, n, k, values + first * k, scales + first * (k / kGroup), sums + first * (k / 16));
-    };
-    if (precise.empty()) {
-      for_row_ranges(x, [&](int64_t begin, int64_t end) { quantise(x.row(begin), x.stride, end - begin, begin); });
-    } else {
-      for_rows(x, [&](int64_t row) {
-        const int64_t first = first_row(row);
-        quantise(x.row(row), x.stride, 1, first);
-        if (first_row(row + 1) == first + 1) return;
-        float* rest = rests + row * k;
-        for (int64_t i = 0; i < k; ++i) {
-          rest[i] = x.row(row)[i] - scales[first * (k / kGroup) + i / kGroup] * static_cast<float>(values[first * k + i]);
-        }
-        quantise(rest, k, 1, first + 1);
-      });
-    }
-    quantised = {values, scales, sums};
-  }
+  const Rounded rounded = rounds ? round_rows(x, precise) : Rounded{};
 
   // A unit is some panels of one product for one block of rows; kernels like panels in fours. Few rows: units of a good
   // stretch of memory. Many rows: few panels, so that the dynamic share-out stays even. The last units are smaller, so that the
@@ -64,7 +101,7 @@ void CpuBackend::linear(TensorView x, std::span<const LinearCall> calls, std::sp
   const int64_t panels_per_unit = std::clamp<int64_t>(wanted / 4 * 4, 4, x.rows <= 8 ? 64 : 8);
   const size_t gemm_bytes = (kernels::gemm_scratch_bytes(k) + 63) / 64 * 64;
   const int64_t tile_columns = panels_per_unit * kPanelRows;
-  reserve_scratch(gemm_bytes + (!precise.empty() ? static_cast<size_t>(2 * std::min(x.rows, kRowsPerBlock) * tile_columns) * sizeof(float) : 0));
+  reserve_scratch(gemm_bytes + (rounded.terms == 2 ? static_cast<size_t>(2 * std::min(x.rows, kRowsPerBlock) * tile_columns) * sizeof(float) : 0));
   std::vector<LinearUnit>& units = linear_units_;
   units.clear();
   int64_t n_left = n_panels * ((x.rows + kRowsPerBlock - 1) / kRowsPerBlock);
@@ -100,29 +137,26 @@ void CpuBackend::linear(TensorView x, std::span<const LinearCall> calls, std::sp
       args.next = w.data + units[next].panel_begin * w.panel_bytes;
       args.next_bytes = std::min<int64_t>(2, units[next].panel_end - units[next].panel_begin) * w.panel_bytes;
     }
-    if (activations_ != Activations::kAuto || !is_quantised(weight->dtype)) {
-      table_.gemm_f32(args);
-      return;
+    if (activations_ != Activations::kAuto || !is_quantised(weight->dtype)) return table_.gemm_f32(args);
+    const int64_t first = unit.row_begin * rounded.terms, group = first * (k / kGroup), sum = first * (k / 16);
+    if (rounded.int16.q != nullptr) {
+      args.xq16 = {rounded.int16.q + first * k, rounded.int16.scale + group, rounded.int16.sum + sum};
+      return table_.gemm_int16(args);
     }
-    const int64_t first = first_row(unit.row_begin);
-    args.m = first_row(unit.row_begin + unit.n_rows) - first;
-    args.xq = {quantised.q + first * k, quantised.scale + first * (k / kGroup), quantised.sum + first * (k / 16)};
-    if (args.m == unit.n_rows) {
-      table_.gemm_int8(args);
-      return;
-    }
-    // All terms into a tile that stays in the cache, then each row's sum (and the bias) into the output.
+    args.xq = {rounded.int8.q + first * k, rounded.int8.scale + group, rounded.int8.sum + sum};
+    if (rounded.terms == 1) return table_.gemm_int8(args);
+    // Both terms into a tile that stays in the cache, then their sum (and the bias) into the output.
     const int64_t column = unit.panel_begin * kPanelRows, n_columns = std::min(weight->n, unit.panel_end * kPanelRows) - column;
     auto* tile = reinterpret_cast<float*>(scratch_[static_cast<size_t>(thread_idx)].data() + gemm_bytes);
+    args.m = 2 * unit.n_rows;
     args.bias = nullptr;
     args.y = tile - column;  // the kernel adds the panel's column again
     args.ldy = tile_columns;
     table_.gemm_int8(args);
-    for (int64_t row = unit.row_begin; row < unit.row_begin + unit.n_rows; ++row) {
-      float* out = unit.call->out.row(row) + column;
-      const float* term = tile + (first_row(row) - first) * tile_columns;
-      if (first_row(row + 1) == first_row(row) + 2) table_.add(term, term + tile_columns, n_columns, out);
-      else std::copy_n(term, n_columns, out);
+    for (int64_t row = 0; row < unit.n_rows; ++row) {
+      float* out = unit.call->out.row(unit.row_begin + row) + column;
+      const float* term = tile + 2 * row * tile_columns;
+      table_.add(term, term + tile_columns, n_columns, out);
       if (unit.call->bias != nullptr) table_.add(out, unit.call->bias + column, n_columns, out);
     }
   });

@@ -40,10 +40,17 @@ struct QuantRows {
   const int32_t* sum;
 };
 
+// Activations rounded to int16 in groups of 32: x ≈ scale * q, the largest value of a group is 32767 steps. Shapes as above.
+struct QuantRows16 {
+  const int16_t* q;
+  const float* scale;
+  const int32_t* sum;
+};
+
 // y[m, n] = sum_k x[m, k] * w[n, k]  (+ bias[n] if not null), for outputs of the panels [panel_begin, panel_end).
-// Exactly one of `x` (f32) and `xq` is used: gemm_f32 reads x, gemm_int8 reads xq.
-// gemm_f32 takes every format (quantised weights are expanded exactly, w = scale * q - min in f32); gemm_int8 takes the
-// quantised ones, with exact integer sums inside a group and f32 sums over groups. K of quantised formats: multiple of 32
+// Exactly one form of the activations is used: gemm_f32 reads x, gemm_int8 reads xq, gemm_int16 reads xq16.
+// gemm_f32 takes every format (quantised weights are expanded exactly, w = scale * q - min in f32); the integer products take
+// the quantised ones, with exact integer sums inside a group and f32 sums over groups. K of quantised formats: multiple of 32
 // (256 for *_K and IQ4_XS). K of float formats: any.
 // `scratch`: gemm_scratch_bytes(k) bytes, 64-byte aligned, one per calling thread. y must not alias x.
 struct GemmArgs {
@@ -51,6 +58,7 @@ struct GemmArgs {
   const float* x;
   int64_t ldx;
   QuantRows xq;
+  QuantRows16 xq16;
   int64_t m;
   int64_t panel_begin, panel_end;
   const float* bias;
@@ -127,6 +135,9 @@ struct KernelTable {
   // Rounds M rows of K floats to int8 groups (QuantRows above). Rows with only zeros get scale 0. NaN becomes 0.
   void (*quantize_rows)(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t* q, float* scale, int32_t* sum);
   void (*gemm_int8)(const GemmArgs& args);
+  // The same in 16 bits, both null at levels where two int8 products are as fast as one of int16.
+  void (*quantize_rows16)(const float* x, int64_t ldx, int64_t m, int64_t k, int16_t* q, float* scale, int32_t* sum);
+  void (*gemm_int16)(const GemmArgs& args);
   void (*gemm_f32)(const GemmArgs& args);
 
   void (*attention)(const AttentionArgs& args);

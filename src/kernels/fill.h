@@ -10,6 +10,7 @@ void fill_scalar(KernelTable& table);
 void fill_avx2(KernelTable& table);
 void fill_avx2_attention(KernelTable& table);
 void fill_avx2_gemm_int8(KernelTable& table);
+void fill_avx2_gemm_int16(KernelTable& table);
 void fill_avx2_gemm_f32(KernelTable& table);
 void fill_avx2_quantize(KernelTable& table);
 void fill_avx512(KernelTable& table);

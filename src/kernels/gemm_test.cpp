@@ -12,26 +12,48 @@ class Gemm : public ::testing::TestWithParam<std::tuple<Isa, int>> {
   bool quantised() const { return info().format > Packed::kBF16; }
 };
 
+// Which form of the activations a product takes.
+enum class Form { kF32, kInt8, kInt16 };
+const char* form_name(Form form) { return form == Form::kF32 ? "f32" : form == Form::kInt8 ? "int8" : "int16"; }
+
 struct Activations {
   Activations(const KernelTable& table, int64_t m, int64_t k, uint32_t seed)
-      : x(random_floats(m * k, seed)), q(m * k), scale(m * (k / 32)), sum(m * (k / 16)) {
-    if (k % 32 == 0) table.quantize_rows(x.data(), k, m, k, q.data(), scale.data(), sum.data());
+      : k(k), x(random_floats(m * k, seed)), q(m * k), q16(m * k), scale(m * (k / 32)), scale16(m * (k / 32)), sum(m * (k / 16)), sum16(m * (k / 16)) {
+    if (k % 32 != 0) return;
+    table.quantize_rows(x.data(), k, m, k, q.data(), scale.data(), sum.data());
+    if (table.quantize_rows16) table.quantize_rows16(x.data(), k, m, k, q16.data(), scale16.data(), sum16.data());
   }
-  QuantRows rows() const { return {q.data(), scale.data(), sum.data()}; }
+  // What the product in `form` takes for value i of row `row`.
+  double value(Form form, int64_t row, int64_t i) const {
+    const int64_t at = row * k + i;
+    return form == Form::kF32 ? x[at] : form == Form::kInt8 ? (double)scale[at / 32] * q[at] : (double)scale16[at / 32] * q16[at];
+  }
+  // The arguments' activations from row `row` on.
+  void set(GemmArgs& args, int64_t row) const {
+    args.x = x.data() + row * k;
+    args.ldx = k;
+    args.xq = {q.data() + row * k, scale.data() + row * (k / 32), sum.data() + row * (k / 16)};
+    args.xq16 = {q16.data() + row * k, scale16.data() + row * (k / 32), sum16.data() + row * (k / 16)};
+  }
+  int64_t k;
   std::vector<float> x;
   std::vector<int8_t> q;
-  std::vector<float> scale;
-  std::vector<int32_t> sum;
+  std::vector<int16_t> q16;
+  std::vector<float> scale, scale16;
+  std::vector<int32_t> sum, sum16;
 };
+
+// The product of a level, null where it has none.
+void (*gemm_of(const KernelTable& table, Form form))(const GemmArgs&) {
+  return form == Form::kF32 ? table.gemm_f32 : form == Form::kInt8 ? table.gemm_int8 : table.gemm_int16;
+}
 
 constexpr float kUntouched = 12345.0f;
 
 GemmArgs make_args(const TestMatrix& w, const Activations& a, int64_t m, float* y, int64_t ldy, void* scratch) {
   GemmArgs args = {};
   args.w = &w.matrix;
-  args.x = a.x.data();
-  args.ldx = w.k;
-  args.xq = a.rows();
+  a.set(args, 0);
   args.m = m;
   args.panel_begin = 0;
   args.panel_end = (w.n + kPanelRows - 1) / kPanelRows;
@@ -41,8 +63,8 @@ GemmArgs make_args(const TestMatrix& w, const Activations& a, int64_t m, float* 
   return args;
 }
 
-void expect_gemm(const KernelTable& table, const TestMatrix& w, int64_t m, bool int8, bool with_bias, double tolerance) {
-  SCOPED_TRACE(std::string(w.info->name) + " " + isa_name(table.isa) + (int8 ? " int8" : " f32") + " m " + std::to_string(m) + " n " +
+void expect_gemm(const KernelTable& table, const TestMatrix& w, int64_t m, Form form, bool with_bias, double tolerance) {
+  SCOPED_TRACE(std::string(w.info->name) + " " + isa_name(table.isa) + " " + form_name(form) + " m " + std::to_string(m) + " n " +
                std::to_string(w.n) + " k " + std::to_string(w.k));
   const Activations a(table, m, w.k, 77 + (uint32_t)m);
   const std::vector<float> bias = random_floats(w.n, 5);
@@ -51,12 +73,12 @@ void expect_gemm(const KernelTable& table, const TestMatrix& w, int64_t m, bool 
   Buffer<uint8_t> scratch(gemm_scratch_bytes(w.k));
   GemmArgs args = make_args(w, a, m, y.data(), ldy, scratch.data());
   args.bias = with_bias ? bias.data() : nullptr;
-  (int8 ? table.gemm_int8 : table.gemm_f32)(args);
+  gemm_of(table, form)(args);
   for (int64_t row = 0; row < m; ++row) {
     for (int64_t n = 0; n < w.n; ++n) {
       double expected = with_bias ? bias[n] : 0, magnitude = std::fabs(expected);
       for (int64_t k = 0; k < w.k; ++k) {
-        const double x = int8 ? (double)a.scale[row * (w.k / 32) + k / 32] * a.q[row * w.k + k] : a.x[row * w.k + k];
+        const double x = a.value(form, row, k);
         expected += x * w.values[n * w.k + k];
         magnitude += std::fabs(x * w.values[n * w.k + k]);
       }
@@ -72,7 +94,7 @@ TEST_P(Gemm, F32AgreesWithDouble) {
   const int64_t unit = quantised() ? info().block : 1;
   for (const auto& [n, k] : std::vector<std::pair<int64_t, int64_t>>{{1, unit}, {16, unit * 2}, {37, unit * 3}, {50, std::max<int64_t>(unit, 32) * 5}}) {
     const auto w = random_matrix(info(), n, k, (uint32_t)(n * 1000 + k));
-    for (int64_t m : {1, 2, 3, 5, 8, 13, 29}) expect_gemm(table(), *w, m, false, m % 2 == 1, 1e-5);
+    for (int64_t m : {1, 2, 3, 5, 8, 13, 29}) expect_gemm(table(), *w, m, Form::kF32, m % 2 == 1, 1e-5);
   }
 }
 
@@ -80,7 +102,7 @@ TEST_P(Gemm, F32TakesAnyInnerSizeOfFloatWeights) {
   if (quantised()) GTEST_SKIP() << "quantised formats have whole blocks";
   for (int64_t k : {1, 2, 3, 31, 33, 127}) {
     const auto w = random_matrix(info(), 20, k, (uint32_t)k);
-    for (int64_t m : {1, 4, 14}) expect_gemm(table(), *w, m, false, false, 1e-5);
+    for (int64_t m : {1, 4, 14}) expect_gemm(table(), *w, m, Form::kF32, false, 1e-5);
   }
 }
 
@@ -89,14 +111,23 @@ TEST_P(Gemm, Int8AgreesWithDouble) {
   const int64_t unit = info().block;
   for (const auto& [n, k] : std::vector<std::pair<int64_t, int64_t>>{{1, unit}, {16, unit * 2}, {37, unit * 3}, {70, std::max<int64_t>(unit, 64) * 5}}) {
     const auto w = random_matrix(info(), n, k, (uint32_t)(n * 1000 + k));
-    for (int64_t m : {1, 2, 3, 4, 5, 7, 8, 9, 12, 13, 16, 31, 49}) expect_gemm(table(), *w, m, true, m % 2 == 1, 1e-5);
+    for (int64_t m : {1, 2, 3, 4, 5, 7, 8, 9, 12, 13, 16, 31, 49}) expect_gemm(table(), *w, m, Form::kInt8, m % 2 == 1, 1e-5);
   }
 }
 
 TEST_P(Gemm, Int8ManyRowsAgreeWithDouble) {
   if (!quantised()) GTEST_SKIP() << "gemm_int8 takes quantised formats";
   const auto w = random_matrix(info(), 18, 512, 3);
-  expect_gemm(table(), *w, 600, true, false, 1e-5);
+  expect_gemm(table(), *w, 600, Form::kInt8, false, 1e-5);
+}
+
+TEST_P(Gemm, Int16AgreesWithDouble) {
+  if (!quantised() || table().gemm_int16 == nullptr) GTEST_SKIP() << "no 16-bit product here";
+  const int64_t unit = info().block;
+  for (const auto& [n, k] : std::vector<std::pair<int64_t, int64_t>>{{1, unit}, {16, unit * 2}, {37, unit * 3}, {70, std::max<int64_t>(unit, 64) * 5}}) {
+    const auto w = random_matrix(info(), n, k, (uint32_t)(n * 1000 + k));
+    for (int64_t m : {1, 2, 3, 4, 7, 8, 13, 49}) expect_gemm(table(), *w, m, Form::kInt16, m % 2 == 1, 1e-5);
+  }
 }
 
 // A batch must answer each row as if it were alone, to the bit: the same seed gives the same text in any company.
@@ -105,17 +136,16 @@ TEST_P(Gemm, RowsDoNotDependOnTheBatch) {
   const auto w = random_matrix(info(), n, k, 9);
   const Activations a(table(), m, k, 10);
   Buffer<uint8_t> scratch(gemm_scratch_bytes(k));
-  for (bool int8 : {false, true}) {
-    if (int8 && !quantised()) continue;
-    const auto gemm = int8 ? table().gemm_int8 : table().gemm_f32;
+  for (const Form form : {Form::kF32, Form::kInt8, Form::kInt16}) {
+    const auto gemm = gemm_of(table(), form);
+    if (gemm == nullptr || (form != Form::kF32 && !quantised())) continue;
     std::vector<float> batch(m * n), alone(n);
     gemm(make_args(*w, a, m, batch.data(), n, scratch.data()));
     for (int64_t row = 0; row < m; ++row) {
       GemmArgs args = make_args(*w, a, 1, alone.data(), n, scratch.data());
-      args.x += row * k;
-      args.xq = {a.q.data() + row * k, a.scale.data() + row * (k / 32), a.sum.data() + row * (k / 16)};
+      a.set(args, row);
       gemm(args);
-      for (int64_t i = 0; i < n; ++i) ASSERT_EQ(alone[i], batch[row * n + i]) << (int8 ? "int8" : "f32") << " row " << row << " output " << i;
+      for (int64_t i = 0; i < n; ++i) ASSERT_EQ(alone[i], batch[row * n + i]) << form_name(form) << " row " << row << " output " << i;
     }
   }
 }

@@ -13,6 +13,7 @@ void fill_avx2(KernelTable& table) {
   fill_avx2_quantize(table);
   fill_avx2_attention(table);
   fill_avx2_gemm_int8(table);
+  fill_avx2_gemm_int16(table);
   fill_avx2_gemm_f32(table);
 }
 

@@ -24,10 +24,6 @@ struct Shape {
   static constexpr int kSteps = kPower < kSubSteps ? kPower : kSubSteps;        // steps whose pair sums fit into 16 bits
 };
 
-// Holds an addition of a chain at its place. g++ moves them to where the sum is needed and leaves all the products in memory until
-// then, which takes twice the time.
-HANLIN_INLINE void add_here(__m256i& sum) { __asm__("" : "+x"(sum)); }
-
 // Numbers as the products take them: 8-bit ones signed.
 template <Packed kFormat>
 HANLIN_INLINE __m256i operand(__m256i w) { return Shape<kFormat>::kSigned ? _mm256_xor_si256(w, _mm256_set1_epi8((char)0x80)) : w; }
