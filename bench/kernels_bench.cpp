@@ -231,7 +231,7 @@ enum class Product { kF32, kInt8, kInt16 };
 void bench_gemm(const Context& c, const Format& format, Product product, int64_t m, int64_t n, int64_t k) {
   const KernelTable& table = kernel_table(c.isa);
   const auto gemm = product == Product::kF32 ? table.gemm_f32 : product == Product::kInt8 ? table.gemm_int8 : table.gemm_int16;
-  if (gemm == nullptr) return;
+  if (gemm == nullptr || (product == Product::kInt8 && table.takes_int16 && table.takes_int16(format.format))) return;
   const int threads = c.crew.size();
   Memory weights(packed_bytes(format.format, n, k)), scratch((gemm_scratch_bytes(k) + 4096) * threads);
   const PackedMatrix w = {format.format, n, k, panel_bytes(format.format, k), weights.data()};

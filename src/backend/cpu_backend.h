@@ -95,14 +95,10 @@ class CpuBackend final : public Backend {
     });
   }
 
-  // Activations as the products with quantised weights take them: `terms` int8 rows for each row, or one of int16.
-  struct Rounded {
-    int64_t terms = 1;
-    kernels::QuantRows int8 = {};
-    kernels::QuantRows16 int16 = {};
-  };
-  // Precise: 15 bits, as int16 where the level has a product for it, else as int8 and a second int8 of what that left.
-  Rounded round_rows(TensorView x, bool precise);
+  // Activations as the products with quantised weights take them. Two terms: row i becomes the int8 rows 2 i and, what that
+  // left, 2 i + 1, which keep 15 bits together.
+  kernels::QuantRows round_to_int8(TensorView x, bool two_terms);
+  kernels::QuantRows16 round_to_int16(TensorView x);
   // linear() where all rows are precise or none is.
   void multiply(TensorView x, std::span<const LinearCall> calls, bool precise);
 
@@ -149,7 +145,11 @@ class CpuBackend final : public Backend {
   std::vector<KvWriteUnit> kv_write_units_;
   std::vector<const uint8_t*> block_pointers_;
   AlignedBuffer attention_parts_;  // per part [tile tokens][group heads][E] and the stats of each query
-  AlignedBuffer quant_values_, quant_scales_, quant_sums_, rests_;  // what round_rows returns, and what a first term left
+  struct RoundedRows {
+    AlignedBuffer values, scales, sums;
+  };
+  RoundedRows int8_, int16_;
+  AlignedBuffer rests_;        // what the first of two terms left
   AlignedBuffer sorted_rows_;  // linear's rows of one kind and their results
 };
 

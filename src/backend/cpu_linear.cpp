@@ -11,6 +11,8 @@ namespace {
 // Rows of activations that one product works on at a time: their rounded form stays in the second-level cache.
 constexpr int64_t kRowsPerBlock = 256;
 
+enum class Product { kF32, kInt8, kInt16 };
+
 }  // namespace
 
 void CpuBackend::linear(TensorView x, std::span<const LinearCall> calls, std::span<const uint8_t> precise) {
@@ -49,24 +51,26 @@ void CpuBackend::linear(TensorView x, std::span<const LinearCall> calls, std::sp
   }
 }
 
-CpuBackend::Rounded CpuBackend::round_rows(TensorView x, bool precise) {
-  const int64_t k = x.cols;
-  const bool int16 = precise && table_.gemm_int16 != nullptr;
-  const int64_t terms = precise && !int16 ? 2 : 1, n_rows = x.rows * terms;
-  float* scales = grow<float>(quant_scales_, n_rows * (k / kGroup));
-  int32_t* sums = grow<int32_t>(quant_sums_, n_rows * (k / 16));
-  if (int16) {
-    int16_t* values = grow<int16_t>(quant_values_, n_rows * k);
-    for_row_ranges(x, [&](int64_t begin, int64_t end) {
-      table_.quantize_rows16(x.row(begin), x.stride, end - begin, k, values + begin * k, scales + begin * (k / kGroup), sums + begin * (k / 16));
-    });
-    return {.terms = 1, .int16 = {values, scales, sums}};
-  }
-  int8_t* values = grow<int8_t>(quant_values_, n_rows * k);
+kernels::QuantRows16 CpuBackend::round_to_int16(TensorView x) {
+  const int64_t k = x.cols, groups = k / kGroup;
+  int16_t* values = grow<int16_t>(int16_.values, x.rows * k);
+  float* scales = grow<float>(int16_.scales, x.rows * groups);
+  int32_t* sums = grow<int32_t>(int16_.sums, x.rows * groups * 2);
+  for_row_ranges(x, [&](int64_t begin, int64_t end) {
+    table_.quantize_rows16(x.row(begin), x.stride, end - begin, k, values + begin * k, scales + begin * groups, sums + begin * groups * 2);
+  });
+  return {values, scales, sums};
+}
+
+kernels::QuantRows CpuBackend::round_to_int8(TensorView x, bool two_terms) {
+  const int64_t k = x.cols, groups = k / kGroup, n_rows = two_terms ? 2 * x.rows : x.rows;
+  int8_t* values = grow<int8_t>(int8_.values, n_rows * k);
+  float* scales = grow<float>(int8_.scales, n_rows * groups);
+  int32_t* sums = grow<int32_t>(int8_.sums, n_rows * groups * 2);
   const auto round = [&](const float* from, int64_t stride, int64_t n, int64_t first) {
-    table_.quantize_rows(from, stride, n, k, values + first * k, scales + first * (k / kGroup), sums + first * (k / 16));
+    table_.quantize_rows(from, stride, n, k, values + first * k, scales + first * groups, sums + first * groups * 2);
   };
-  if (!precise) {
+  if (!two_terms) {
     for_row_ranges(x, [&](int64_t begin, int64_t end) { round(x.row(begin), x.stride, end - begin, begin); });
   } else {
     float* rests = grow<float>(rests_, x.rows * k);
@@ -75,24 +79,33 @@ CpuBackend::Rounded CpuBackend::round_rows(TensorView x, bool precise) {
       round(x.row(row), x.stride, 1, first);
       float* rest = rests + row * k;
       for (int64_t i = 0; i < k; ++i) {
-        rest[i] = x.row(row)[i] - scales[first * (k / kGroup) + i / kGroup] * static_cast<float>(values[first * k + i]);
+        rest[i] = x.row(row)[i] - scales[first * groups + i / kGroup] * static_cast<float>(values[first * k + i]);
       }
       round(rest, k, 1, first + 1);
     });
   }
-  return {.terms = terms, .int8 = {values, scales, sums}};
+  return {values, scales, sums};
 }
 
 void CpuBackend::multiply(TensorView x, std::span<const LinearCall> calls, bool precise) {
   if (x.rows == 0) return;
-  const int64_t k = x.cols;
-  bool rounds = false;
+  const int64_t k = x.cols, groups = k / kGroup;
+  const bool two_terms = precise && table_.gemm_int16 == nullptr;
+  const auto product_of = [&](const CpuWeight& weight) {
+    if (activations_ != Activations::kAuto || !is_quantised(weight.dtype)) return Product::kF32;
+    const bool int16 = table_.gemm_int16 != nullptr && (precise || table_.takes_int16(weight.packed.format));
+    return int16 ? Product::kInt16 : Product::kInt8;
+  };
+  kernels::QuantRows int8{};
+  kernels::QuantRows16 int16{};
   int64_t n_panels = 0;
   for (const LinearCall& call : calls) {
-    rounds |= activations_ == Activations::kAuto && is_quantised(call.weight->dtype);
-    n_panels += static_cast<const CpuWeight*>(call.weight)->n_panels();
+    const auto* weight = static_cast<const CpuWeight*>(call.weight);
+    const Product product = product_of(*weight);
+    if (product == Product::kInt8 && int8.q == nullptr) int8 = round_to_int8(x, two_terms);
+    if (product == Product::kInt16 && int16.q == nullptr) int16 = round_to_int16(x);
+    n_panels += weight->n_panels();
   }
-  const Rounded rounded = rounds ? round_rows(x, precise) : Rounded{};
 
   // A unit is some panels of one product for one block of rows; kernels like panels in fours. Few rows: units of a good
   // stretch of memory. Many rows: few panels, so that the dynamic share-out stays even. The last units are smaller, so that the
@@ -101,7 +114,7 @@ void CpuBackend::multiply(TensorView x, std::span<const LinearCall> calls, bool 
   const int64_t panels_per_unit = std::clamp<int64_t>(wanted / 4 * 4, 4, x.rows <= 8 ? 64 : 8);
   const size_t gemm_bytes = (kernels::gemm_scratch_bytes(k) + 63) / 64 * 64;
   const int64_t tile_columns = panels_per_unit * kPanelRows;
-  reserve_scratch(gemm_bytes + (rounded.terms == 2 ? static_cast<size_t>(2 * std::min(x.rows, kRowsPerBlock) * tile_columns) * sizeof(float) : 0));
+  reserve_scratch(gemm_bytes + (two_terms ? static_cast<size_t>(2 * std::min(x.rows, kRowsPerBlock) * tile_columns) * sizeof(float) : 0));
   std::vector<LinearUnit>& units = linear_units_;
   units.clear();
   int64_t n_left = n_panels * ((x.rows + kRowsPerBlock - 1) / kRowsPerBlock);
@@ -137,14 +150,15 @@ void CpuBackend::multiply(TensorView x, std::span<const LinearCall> calls, bool 
       args.next = w.data + units[next].panel_begin * w.panel_bytes;
       args.next_bytes = std::min<int64_t>(2, units[next].panel_end - units[next].panel_begin) * w.panel_bytes;
     }
-    if (activations_ != Activations::kAuto || !is_quantised(weight->dtype)) return table_.gemm_f32(args);
-    const int64_t first = unit.row_begin * rounded.terms, group = first * (k / kGroup), sum = first * (k / 16);
-    if (rounded.int16.q != nullptr) {
-      args.xq16 = {rounded.int16.q + first * k, rounded.int16.scale + group, rounded.int16.sum + sum};
+    const Product product = product_of(*weight);
+    if (product == Product::kF32) return table_.gemm_f32(args);
+    if (product == Product::kInt16) {
+      args.xq16 = {int16.q + unit.row_begin * k, int16.scale + unit.row_begin * groups, int16.sum + unit.row_begin * groups * 2};
       return table_.gemm_int16(args);
     }
-    args.xq = {rounded.int8.q + first * k, rounded.int8.scale + group, rounded.int8.sum + sum};
-    if (rounded.terms == 1) return table_.gemm_int8(args);
+    const int64_t first = two_terms ? 2 * unit.row_begin : unit.row_begin;
+    args.xq = {int8.q + first * k, int8.scale + first * groups, int8.sum + first * groups * 2};
+    if (!two_terms) return table_.gemm_int8(args);
     // Both terms into a tile that stays in the cache, then their sum (and the bias) into the output.
     const int64_t column = unit.panel_begin * kPanelRows, n_columns = std::min(weight->n, unit.panel_end * kPanelRows) - column;
     auto* tile = reinterpret_cast<float*>(scratch_[static_cast<size_t>(thread_idx)].data() + gemm_bytes);

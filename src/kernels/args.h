@@ -135,6 +135,8 @@ struct KernelTable {
   // Rounds M rows of K floats to int8 groups (QuantRows above). Rows with only zeros get scale 0. NaN becomes 0.
   void (*quantize_rows)(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t* q, float* scale, int32_t* sum);
   void (*gemm_int8)(const GemmArgs& args);
+  // Formats that gemm_int8 leaves to gemm_int16; null: none.
+  bool (*takes_int16)(Packed format);
   // The same in 16 bits, both null at levels where two int8 products are as fast as one of int16.
   void (*quantize_rows16)(const float* x, int64_t ldx, int64_t m, int64_t k, int16_t* q, float* scale, int32_t* sum);
   void (*gemm_int16)(const GemmArgs& args);

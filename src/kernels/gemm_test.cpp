@@ -43,9 +43,12 @@ struct Activations {
   std::vector<int32_t> sum, sum16;
 };
 
-// The product of a level, null where it has none.
-void (*gemm_of(const KernelTable& table, Form form))(const GemmArgs&) {
-  return form == Form::kF32 ? table.gemm_f32 : form == Form::kInt8 ? table.gemm_int8 : table.gemm_int16;
+// The product of a level, null where it has none for a format.
+void (*gemm_of(const KernelTable& table, Form form, Packed format))(const GemmArgs&) {
+  if (form == Form::kF32) return table.gemm_f32;
+  if (format <= Packed::kBF16) return nullptr;
+  if (form == Form::kInt16) return table.gemm_int16;
+  return table.takes_int16 && table.takes_int16(format) ? nullptr : table.gemm_int8;
 }
 
 constexpr float kUntouched = 12345.0f;
@@ -73,7 +76,7 @@ void expect_gemm(const KernelTable& table, const TestMatrix& w, int64_t m, Form 
   Buffer<uint8_t> scratch(gemm_scratch_bytes(w.k));
   GemmArgs args = make_args(w, a, m, y.data(), ldy, scratch.data());
   args.bias = with_bias ? bias.data() : nullptr;
-  gemm_of(table, form)(args);
+  gemm_of(table, form, w.info->format)(args);
   for (int64_t row = 0; row < m; ++row) {
     for (int64_t n = 0; n < w.n; ++n) {
       double expected = with_bias ? bias[n] : 0, magnitude = std::fabs(expected);
@@ -107,7 +110,7 @@ TEST_P(Gemm, F32TakesAnyInnerSizeOfFloatWeights) {
 }
 
 TEST_P(Gemm, Int8AgreesWithDouble) {
-  if (!quantised()) GTEST_SKIP() << "gemm_int8 takes quantised formats";
+  if (!gemm_of(table(), Form::kInt8, info().format)) GTEST_SKIP() << "no 8-bit product here";
   const int64_t unit = info().block;
   for (const auto& [n, k] : std::vector<std::pair<int64_t, int64_t>>{{1, unit}, {16, unit * 2}, {37, unit * 3}, {70, std::max<int64_t>(unit, 64) * 5}}) {
     const auto w = random_matrix(info(), n, k, (uint32_t)(n * 1000 + k));
@@ -116,13 +119,13 @@ TEST_P(Gemm, Int8AgreesWithDouble) {
 }
 
 TEST_P(Gemm, Int8ManyRowsAgreeWithDouble) {
-  if (!quantised()) GTEST_SKIP() << "gemm_int8 takes quantised formats";
+  if (!gemm_of(table(), Form::kInt8, info().format)) GTEST_SKIP() << "no 8-bit product here";
   const auto w = random_matrix(info(), 18, 512, 3);
   expect_gemm(table(), *w, 600, Form::kInt8, false, 1e-5);
 }
 
 TEST_P(Gemm, Int16AgreesWithDouble) {
-  if (!quantised() || table().gemm_int16 == nullptr) GTEST_SKIP() << "no 16-bit product here";
+  if (!gemm_of(table(), Form::kInt16, info().format)) GTEST_SKIP() << "no 16-bit product here";
   const int64_t unit = info().block;
   for (const auto& [n, k] : std::vector<std::pair<int64_t, int64_t>>{{1, unit}, {16, unit * 2}, {37, unit * 3}, {70, std::max<int64_t>(unit, 64) * 5}}) {
     const auto w = random_matrix(info(), n, k, (uint32_t)(n * 1000 + k));
@@ -137,8 +140,8 @@ TEST_P(Gemm, RowsDoNotDependOnTheBatch) {
   const Activations a(table(), m, k, 10);
   Buffer<uint8_t> scratch(gemm_scratch_bytes(k));
   for (const Form form : {Form::kF32, Form::kInt8, Form::kInt16}) {
-    const auto gemm = gemm_of(table(), form);
-    if (gemm == nullptr || (form != Form::kF32 && !quantised())) continue;
+    const auto gemm = gemm_of(table(), form, info().format);
+    if (gemm == nullptr) continue;
     std::vector<float> batch(m * n), alone(n);
     gemm(make_args(*w, a, m, batch.data(), n, scratch.data()));
     for (int64_t row = 0; row < m; ++row) {
@@ -155,7 +158,8 @@ TEST_P(Gemm, PanelRangesAreWrittenAlone) {
   const auto w = random_matrix(info(), n, k, 19);
   const Activations a(table(), m, k, 20);
   Buffer<uint8_t> scratch(gemm_scratch_bytes(k));
-  const auto gemm = quantised() ? table().gemm_int8 : table().gemm_f32;
+  const auto int8 = gemm_of(table(), Form::kInt8, info().format);
+  const auto gemm = int8 ? int8 : table().gemm_f32;
   std::vector<float> whole(m * n), part(m * n, kUntouched);
   gemm(make_args(*w, a, m, whole.data(), n, scratch.data()));
   GemmArgs args = make_args(*w, a, m, part.data(), n, scratch.data());

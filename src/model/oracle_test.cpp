@@ -247,8 +247,10 @@ TEST_P(DecoderOracle, PreciseTextsAreNearF32AndLeaveOthersAlone) {
     EXPECT_TRUE(std::ranges::equal(of(plain, 0), of(mixed, 0))) << isa;
     const std::vector<double> reference(of(wanted, 1).begin(), of(wanted, 1).end());
     const double error = relative_error(of(plain, 1), reference), precise_error = relative_error(of(mixed, 1), reference);
-    EXPECT_GT(error, 1e-4) << isa << ": nothing was rounded";
-    EXPECT_LT(precise_error, error / 20) << isa;
+    EXPECT_GT(error, 5e-5) << isa << ": nothing was rounded";
+    // Some levels keep 15 bits in all products with 8-bit weights.
+    EXPECT_LT(precise_error, 4e-4) << isa;
+    EXPECT_TRUE(precise_error < error / 20 || error < 4e-4) << isa << ": " << precise_error << " beside " << error;
   }
 }
 

@@ -9,10 +9,6 @@ namespace {
 HANLIN_INLINE __m256i load_256(const uint8_t* p) { return _mm256_loadu_si256((const __m256i*)p); }
 HANLIN_INLINE void store_256(uint8_t* p, __m256i v) { _mm256_storeu_si256((__m256i*)p, v); }
 
-// Holds an addition of a chain at its place. g++ moves them to where the sum is needed and leaves all the products in memory until
-// then, which takes twice the time.
-HANLIN_INLINE void add_here(__m256i& sum) { __asm__("" : "+x"(sum)); }
-
 // Bit `from` of every byte, moved to bit `to`.
 HANLIN_INLINE __m256i move_bit(__m256i bytes, int from, int to) {
   const __m256i moved = from < to ? _mm256_slli_epi16(bytes, to - from) : _mm256_srli_epi16(bytes, from - to);

@@ -29,6 +29,7 @@ void fill_avx512_gemm_int8(KernelTable& table) {
   // vpdpwssd takes half as many products as vpdpbusd: nothing would be gained.
   table.quantize_rows16 = nullptr;
   table.gemm_int16 = nullptr;
+  table.takes_int16 = nullptr;
 }
 
 }  // namespace hanlin::kernels
