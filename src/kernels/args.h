@@ -79,10 +79,11 @@ constexpr int kKeySpan = 256;  // positions of keys that attention takes togethe
 
 // Layout of one KV block of one layer and one kv head. Floats and IEEE halves: keys [E][B], values [B][E]. Keys stand
 // column by column so that a register holds one component of many keys: scores need no horizontal sums.
-// kQ8_0: int8 with a scale for 32 components of a token, x = scale * q, |q| <= 127. A block is ceil(E / 32) tiles of 1024
+// kQ8_0: int8 with a scale for 32 components of a token, x = scale * q, |q| <= 127, where x is the key or value, filled up with
+// zeros to whole groups of 32, times a Hadamard matrix (rotate-inl.h). A block is ceil(E / 32) tiles of 1024
 // bytes, then the tiles' scales as bfloat16 [tile][B]. A tile holds 32 components of 32 tokens; what a product sums over
 // (components of keys, tokens of values) stands in pairs, for instructions that add two products of 16-bit numbers:
-//   keys [16 pairs of components][B][2], values [16 pairs of tokens][32 components][2]. Components past E are 0.
+//   keys [16 pairs of components][B][2], values [16 pairs of tokens][32 components][2].
 enum class KvType : uint8_t { kF32, kF16, kQ8_0 };
 constexpr int kKvTileBytes = 1024;
 static inline int64_t kv_tiles(int64_t head_dim) { return (head_dim + 31) / 32; }

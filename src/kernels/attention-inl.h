@@ -4,7 +4,7 @@
 //   block's edge needs one, new maximum, weights, output * correction + weights * values. All sums are f32.
 #pragma once
 
-#include "kernels/generic-inl.h"
+#include "kernels/rotate-inl.h"
 #include "kernels/visible-inl.h"
 
 namespace hanlin::kernels {
@@ -54,19 +54,25 @@ inline void add_values(KvType type, const float* weights, const uint8_t* block, 
 }
 
 void attention(const AttentionArgs& args) {
-  float* acc = (float*)args.scratch;  // [E]
+  // An int8 cache holds rotated keys and values, with zeros up to whole groups of 32.
+  const bool rotated = args.kv_type == KvType::kQ8_0;
+  const int width = rotated ? (int)kv_tiles(args.head_dim) * 32 : args.head_dim;
+  float* acc = (float*)args.scratch;  // [width]
+  float* query = acc + width;         // [width]
   for (int t = 0; t < args.n_tokens; ++t) {
     int64_t begin, end;
     visible_keys(args, args.first_position + t, &begin, &end);
     for (int h = 0; h < args.n_heads; ++h) {
-      const float* q = args.q + t * args.ldq + (int64_t)h * args.head_dim;
+      memcpy(query, args.q + t * args.ldq + (int64_t)h * args.head_dim, (size_t)args.head_dim * 4);
+      memset(query + args.head_dim, 0, (size_t)(width - args.head_dim) * 4);
+      if (rotated) rotate(query, width, rotation_order(width));
       float* out = args.out + t * args.ldo + (int64_t)h * args.head_dim;
       float maximum = -FLT_MAX, sum = 0;
-      memset(acc, 0, (size_t)args.head_dim * 4);
+      memset(acc, 0, (size_t)width * 4);
       for (int64_t first = begin / kKvBlock * kKvBlock; first < end; first += kKvBlock) {
         const int64_t b = first / kKvBlock;
         float s[kKvBlock];
-        block_scores(args.kv_type, q, args.k_blocks[b], args.head_dim, s);
+        block_scores(args.kv_type, query, args.k_blocks[b], width, s);
         for (int j = 0; j < kKvBlock; ++j) s[j] *= args.scale;
         if (args.softcap > 0) {
           for (int j = 0; j < kKvBlock; ++j) s[j] = args.softcap * tanh_lane(s[j] / args.softcap);
@@ -84,8 +90,9 @@ void attention(const AttentionArgs& args) {
         for (int j = 0; j < kKvBlock; ++j) block_sum += s[j];
         sum = sum * correction + block_sum;
         maximum = highest;
-        add_values(args.kv_type, s, args.v_blocks[b], args.head_dim, from, to, correction, acc);
+        add_values(args.kv_type, s, args.v_blocks[b], width, from, to, correction, acc);
       }
+      if (rotated) rotate(acc, width, rotation_order(width));
       const float factor = sum > 0 ? 1.0f / sum : 0.0f;
       for (int e = 0; e < args.head_dim; ++e) out[e] = acc[e] * factor;
       if (args.stats) {

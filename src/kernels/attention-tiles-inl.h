@@ -12,7 +12,7 @@
 
 #include "kernels/attention-float-inl.h"
 #include "kernels/attention-int8-inl.h"
-#include "kernels/generic-inl.h"
+#include "kernels/rotate-inl.h"
 #include "kernels/visible-inl.h"
 
 namespace hanlin::kernels {
@@ -64,6 +64,7 @@ AttentionState make_state(const AttentionArgs& args) {
     for (int e = 0; e < args.head_dim; ++e) scaled[e] = q[e] * args.scale;
     for (int e = args.head_dim; e < s.padded; ++e) scaled[e] = 0;
     if (args.kv_type == KvType::kQ8_0) {
+      rotate(scaled, s.padded, rotation_order(s.padded));
       round_query<V>(scaled, s.int8.n_tiles, s.int8.q + (int64_t)row * s.padded, s.int8.q_scale + (int64_t)row * s.int8.n_tiles);
     }
     s.maximum[row] = -FLT_MAX;
@@ -170,7 +171,8 @@ void tiled_attention(const AttentionArgs& args) {
   for (int row = 0; row < s.n_rows; ++row) {
     const int t = row / args.n_heads, h = row % args.n_heads;
     float* out = args.out + t * args.ldo + (int64_t)h * args.head_dim;
-    const float* row_out = s.out + (int64_t)row * s.padded;
+    float* row_out = s.out + (int64_t)row * s.padded;
+    if (args.kv_type == KvType::kQ8_0) rotate(row_out, s.padded, rotation_order(s.padded));
     const float sum = sum_lanes(s.sum + row * 16);
     const float factor = sum > 0 ? 1.0f / sum : 0.0f;
     for (int e = 0; e < args.head_dim; ++e) out[e] = row_out[e] * factor;

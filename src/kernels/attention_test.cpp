@@ -1,3 +1,5 @@
+#include <bit>
+
 #include "kernels/test_util.h"
 
 namespace hanlin::kernels::testing {
@@ -23,6 +25,32 @@ bool sees(const Case& c, int t, int64_t j) {
   return c.window <= 0 || std::llabs(j - position) <= c.window;
 }
 
+// x, filled up with zeros to whole groups of 32, times a Hadamard matrix over the root of its order: entry (i, j) is -1 to the number
+// of bits that i and j share. The order is the largest power of two that divides the size, 256 at most.
+std::vector<double> rotated(std::vector<double> x) {
+  x.resize((x.size() + 31) / 32 * 32);
+  size_t order = 32;
+  while (order < 256 && x.size() % (2 * order) == 0) order *= 2;
+  std::vector<double> y(x.size(), 0.0);
+  for (size_t i = 0; i < y.size(); ++i) {
+    for (size_t j = 0; j < order; ++j) y[i] += (std::popcount(i % order & j) % 2 ? -1 : 1) * x[i / order * order + j] / std::sqrt((double)order);
+  }
+  return y;
+}
+
+// What an int8 block holds of one token, as the layout describes it, before it is rotated back.
+std::vector<double> stored_q8_0(const uint8_t* block, int64_t dim, int slot, bool is_key) {
+  const int64_t n_tiles = (dim + 31) / 32;
+  std::vector<double> x(n_tiles * 32);
+  for (int64_t i = 0; i < n_tiles * 32; ++i) {
+    const int64_t tile = i / 32, in = i % 32, at = is_key ? in / 2 * 64 + slot * 2 + in % 2 : slot / 2 * 64 + in * 2 + slot % 2;
+    uint16_t scale;
+    std::memcpy(&scale, block + n_tiles * 1024 + (tile * 32 + slot) * 2, 2);
+    x[i] = bf16_to_double(scale) * (int8_t)block[tile * 1024 + at];
+  }
+  return x;
+}
+
 // Blocks start as NaN: a kernel must not let a slot that nobody wrote reach a result.
 struct Cache {
   Cache(const KernelTable& table, KvType type, const Case& c, uint32_t seed)
@@ -44,8 +72,11 @@ struct Cache {
       }
     }
     if (type == KvType::kQ8_0) {
-      for (auto* list : {&keys, &values}) {
-        for (int64_t j = 0; j < c.kv_end; ++j) round_q8_0(&(*list)[j * c.head_dim], c.head_dim);
+      for (int64_t j = c.kv_begin; j < c.kv_end; ++j) {
+        const auto key = rotated(stored_q8_0(k_blocks[j / kKvBlock], c.head_dim, (int)(j % kKvBlock), true));
+        const auto value = rotated(stored_q8_0(v_blocks[j / kKvBlock], c.head_dim, (int)(j % kKvBlock), false));
+        std::copy_n(key.begin(), c.head_dim, &keys[j * c.head_dim]);
+        std::copy_n(value.begin(), c.head_dim, &values[j * c.head_dim]);
       }
     }
   }
@@ -55,19 +86,6 @@ struct Cache {
     std::frexp(v, &exponent);
     const double step = std::ldexp(1.0, std::max(exponent - 11, -24));
     return (float)std::clamp(std::nearbyint(v / step) * step, -65504.0, 65504.0);
-  }
-  // A token's components in groups of 32 to whole steps; a step is the least number of 8 significant bits that is not below
-  // a 127th of the largest one.
-  static void round_q8_0(float* x, int64_t n) {
-    for (int64_t begin = 0; begin < n; begin += 32) {
-      double largest = 0;
-      for (int64_t e = begin; e < std::min(n, begin + 32); ++e) largest = std::max(largest, std::abs((double)x[e]));
-      if (largest == 0) continue;
-      int exponent;
-      std::frexp(largest / 127, &exponent);
-      const double unit = std::ldexp(1.0, exponent - 8), step = std::ceil((double)((float)largest * (1.0f / 127)) / unit) * unit;
-      for (int64_t e = begin; e < std::min(n, begin + 32); ++e) x[e] = (float)(std::nearbyint((double)(x[e] * (1.0f / (float)step))) * step);
-    }
   }
   int64_t n_blocks;
   std::vector<float> keys, values;
@@ -209,22 +227,23 @@ TEST_P(Attention, KvWritePutsValuesWhereTheLayoutSays) {
   for (int slot : {0, 1, 17, 31}) {
     Buffer<uint8_t> kb(kv_block_bytes(type, dim)), vb(kv_block_bytes(type, dim));
     kernel_table(isa).kv_write(type, k.data(), v.data(), dim, slot, kb.data(), vb.data());
+    if (type == KvType::kQ8_0) {
+      for (bool is_key : {true, false}) {
+        const auto& from = is_key ? k : v;
+        const auto wanted = rotated(std::vector<double>(from.begin(), from.end())), stored = stored_q8_0(is_key ? kb.data() : vb.data(), dim, slot, is_key);
+        for (size_t group = 0; group < wanted.size(); group += 32) {
+          double largest = 0;
+          for (size_t i = group; i < group + 32; ++i) largest = std::max(largest, std::abs(wanted[i]));
+          const double step = largest / 127 * (1 + 1.0 / 128);  // of 8 significant bits, rounded up
+          for (size_t i = group; i < group + 32; ++i) ASSERT_NEAR(stored[i], wanted[i], 0.50001 * step) << i;
+        }
+      }
+      continue;
+    }
     for (int64_t e = 0; e < dim; ++e) {
       if (type == KvType::kF32) {
         ASSERT_EQ(reinterpret_cast<float*>(kb.data())[e * kKvBlock + slot], k[e]);
         ASSERT_EQ(reinterpret_cast<float*>(vb.data())[slot * dim + e], v[e]);
-      } else if (type == KvType::kQ8_0) {
-        auto rounded_k = k, rounded_v = v;
-        Cache::round_q8_0(rounded_k.data(), dim);
-        Cache::round_q8_0(rounded_v.data(), dim);
-        const int64_t tile = e / 32, scales = 3 * 1024 + (tile * 32 + slot) * 2, in = e % 32;
-        const auto value = [&](const Buffer<uint8_t>& block, int64_t at) {
-          uint16_t scale;
-          std::memcpy(&scale, block.data() + scales, 2);
-          return bf16_to_double(scale) * (int8_t)block[tile * 1024 + at];
-        };
-        ASSERT_EQ(value(kb, in / 2 * 64 + slot * 2 + in % 2), rounded_k[e]);
-        ASSERT_EQ(value(vb, slot / 2 * 64 + in * 2 + slot % 2), rounded_v[e]);
       } else {
         const auto* keys = reinterpret_cast<uint16_t*>(kb.data());
         const auto* values = reinterpret_cast<uint16_t*>(vb.data());
