@@ -49,8 +49,9 @@ struct QuantRows16 {
 
 // y[m, n] = sum_k x[m, k] * w[n, k]  (+ bias[n] if not null), for outputs of the panels [panel_begin, panel_end).
 // Exactly one form of the activations is used: gemm_f32 reads x, gemm_int8 reads xq, gemm_int16 reads xq16.
-// gemm_f32 takes every format (quantised weights are expanded exactly, w = scale * q - min in f32); the integer products take
-// the quantised ones, with exact integer sums inside a group and f32 sums over groups. K of quantised formats: multiple of 32
+// gemm_f32 takes every format (quantised weights are expanded exactly, w = scale * q - min in f32); gemm_int16 takes the
+// quantised ones and gemm_int8 those of them that KernelTable::takes_int16 does not name, both with exact integer sums inside a
+// group and f32 sums over groups. K of quantised formats: multiple of 32
 // (256 for *_K and IQ4_XS). K of float formats: any.
 // `scratch`: gemm_scratch_bytes(k) bytes, 64-byte aligned, one per calling thread. y must not alias x.
 struct GemmArgs {
@@ -136,11 +137,11 @@ struct KernelTable {
   // Rounds M rows of K floats to int8 groups (QuantRows above). Rows with only zeros get scale 0. NaN becomes 0.
   void (*quantize_rows)(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t* q, float* scale, int32_t* sum);
   void (*gemm_int8)(const GemmArgs& args);
-  // Formats that gemm_int8 leaves to gemm_int16; null: none.
-  bool (*takes_int16)(Packed format);
-  // The same in 16 bits, both null at levels where two int8 products are as fast as one of int16.
+  // The same in 16 bits, and the formats that gemm_int8 leaves to it. All three are null at levels where two int8 products are as
+  // fast as one of int16.
   void (*quantize_rows16)(const float* x, int64_t ldx, int64_t m, int64_t k, int16_t* q, float* scale, int32_t* sum);
   void (*gemm_int16)(const GemmArgs& args);
+  bool (*takes_int16)(Packed format);
   void (*gemm_f32)(const GemmArgs& args);
 
   void (*attention)(const AttentionArgs& args);
