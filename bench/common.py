@@ -78,7 +78,7 @@ def continue_in(python):
 
 def model_paths(name):
     directories = [os.environ.get("HANLIN_TEST_MODELS"), ROOT / "build" / "test-models"]
-    return [pathlib.Path(name), *(pathlib.Path(d) / suffixed for d in directories if d for suffixed in (f"{name}.gguf", name))]
+    return [pathlib.Path(name).absolute(), *(pathlib.Path(d) / suffixed for d in directories if d for suffixed in (f"{name}.gguf", name))]
 
 
 def find_gguf(name, python=None):
