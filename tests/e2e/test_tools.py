@@ -115,13 +115,13 @@ def test_model_whose_template_knows_no_tools(client):
 
 
 def test_calls_can_be_left_unconstrained(client):
-    """For comparisons: without the grammar a model that is asked for a day writes one that the schema does not have."""
+    """For comparisons: without the grammar a model that is asked for a place writes one that the schema does not have."""
     parameters = {"type": "object", "required": ["location"], "properties": {"location": {"enum": ["Oslo", "Lima"]}}, "additionalProperties": False}
     tools = [{"type": "function", "function": {**WEATHER, "parameters": parameters}}]
     question = [{"role": "user", "content": "What is the weather in Paris?"}]
     held, free = (json.loads(ask(client, messages=question, tools=tools, extra_body={"constrain_calls": constrained}).choices[0].message.tool_calls[0].function.arguments)
                   for constrained in (True, False))
-    assert held["location"] in ("Oslo", "Lima") and free["location"] == "Paris"
+    assert held["location"] in ("Oslo", "Lima") and free["location"] not in ("Oslo", "Lima") and "Paris" in json.dumps(free)
     with pytest.raises(openai.BadRequestError) as caught:
         ask(client, extra_body={"constrain_calls": "no"})
     assert caught.value.param == "constrain_calls"
