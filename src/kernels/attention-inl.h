@@ -65,7 +65,7 @@ void attention(const AttentionArgs& args) {
     for (int h = 0; h < args.n_heads; ++h) {
       memcpy(query, args.q + t * args.ldq + (int64_t)h * args.head_dim, (size_t)args.head_dim * 4);
       memset(query + args.head_dim, 0, (size_t)(width - args.head_dim) * 4);
-      if (rotated) rotate(query, width, rotation_order(width));
+      if (rotated) rotate(query, width);
       float* out = args.out + t * args.ldo + (int64_t)h * args.head_dim;
       float maximum = -FLT_MAX, sum = 0;
       memset(acc, 0, (size_t)width * 4);
@@ -92,7 +92,7 @@ void attention(const AttentionArgs& args) {
         maximum = highest;
         add_values(args.kv_type, s, args.v_blocks[b], width, from, to, correction, acc);
       }
-      if (rotated) rotate(acc, width, rotation_order(width));
+      if (rotated) rotate(acc, width);
       const float factor = sum > 0 ? 1.0f / sum : 0.0f;
       for (int e = 0; e < args.head_dim; ++e) out[e] = acc[e] * factor;
       if (args.stats) {

@@ -64,7 +64,7 @@ AttentionState make_state(const AttentionArgs& args) {
     for (int e = 0; e < args.head_dim; ++e) scaled[e] = q[e] * args.scale;
     for (int e = args.head_dim; e < s.padded; ++e) scaled[e] = 0;
     if (args.kv_type == KvType::kQ8_0) {
-      rotate(scaled, s.padded, rotation_order(s.padded));
+      rotate(scaled, s.padded);
       round_query<V>(scaled, s.int8.n_tiles, s.int8.q + (int64_t)row * s.padded, s.int8.q_scale + (int64_t)row * s.int8.n_tiles);
     }
     s.maximum[row] = -FLT_MAX;
@@ -172,7 +172,7 @@ void tiled_attention(const AttentionArgs& args) {
     const int t = row / args.n_heads, h = row % args.n_heads;
     float* out = args.out + t * args.ldo + (int64_t)h * args.head_dim;
     float* row_out = s.out + (int64_t)row * s.padded;
-    if (args.kv_type == KvType::kQ8_0) rotate(row_out, s.padded, rotation_order(s.padded));
+    if (args.kv_type == KvType::kQ8_0) rotate(row_out, s.padded);
     const float sum = sum_lanes(s.sum + row * 16);
     const float factor = sum > 0 ? 1.0f / sum : 0.0f;
     for (int e = 0; e < args.head_dim; ++e) out[e] = row_out[e] * factor;

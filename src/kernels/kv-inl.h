@@ -41,7 +41,7 @@ HANLIN_INLINE void write_q8_0(const float* x, int64_t head_dim, int slot, uint8_
       value = value > 1e36f ? 1e36f : value;  // sums stay finite
       turned[e - begin] = value < -1e36f ? -1e36f : value;
     }
-    rotate(turned, order, order);
+    rotate(turned, order);
     for (int64_t group = 0; group < order; group += 32) {
       int8_t q[32];
       const int64_t tile = (begin + group) / 32;

@@ -14,12 +14,13 @@ constexpr int64_t rotation_order(int64_t width) {
   return order < kMaxOrder ? order : kMaxOrder;
 }
 
-// Multiplies each `order` of the n components of x by the Hadamard matrix of that order (Sylvester's) over its root. It is orthogonal
-// and its own inverse: products of two rotated vectors are those of the vectors. Single large components are spread over
-// the others, so that rounding 32 of them in steps of one size loses less (QuaRot, Ashkboos et al. 2024).
-inline void rotate(float* x, int64_t n, int64_t order) {
+// Multiplies each rotation_order(n) of the n components of x by the Hadamard matrix of that order (Sylvester's) over its root. It is
+// orthogonal and its own inverse: products of two rotated vectors are those of the vectors. Single large components are
+// spread over the others, so that rounding 32 of them in steps of one size loses less (QuaRot, Ashkboos et al. 2024).
+inline void rotate(float* x, int64_t n) {
   typedef float Lanes __attribute__((vector_size(32)));
   const Lanes minus4 = {1, 1, 1, 1, -1, -1, -1, -1}, minus2 = {1, 1, -1, -1, 1, 1, -1, -1}, minus1 = {1, -1, 1, -1, 1, -1, 1, -1};
+  const int64_t order = rotation_order(n);
   const float factor = 1.0f / sqrtf((float)order);
   for (int64_t i = 0; i < n; i += 8) {
     Lanes a;

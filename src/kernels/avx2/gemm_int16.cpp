@@ -14,106 +14,65 @@ HANLIN_INLINE __m256i input_pair(__m256i step, int pair) {
   return _mm256_shuffle_epi8(step, _mm256_broadcastsi128_si256(pair == 0 ? from : _mm_add_epi8(from, _mm_set1_epi16(2))));
 }
 
-template <Packed kFormat>
+template <Packed kOfFormat>
 struct Int16Product {
-  using Number = int16_t;
+  using Number = int16_t;  // open panels: numbers less the format's zero, [group][16 pairs of inputs][16 outputs][2]
 
+  static constexpr Packed kFormat = kOfFormat;
   static constexpr Layout kLayout = layout_of(kFormat);
-  static constexpr int kSub = kLayout.n_sub(), kSubPairs = 16 / kSub;  // scales of a group, pairs of inputs of a scale
+  static constexpr int kSubPairs = 16 / kLayout.n_sub();  // pairs of inputs of a scale
 
-  // Numbers, less the format's zero, [group][16 pairs of inputs][16 outputs][2].
-  static void open_panel(const PackedMatrix& w, int64_t panel, int16_t* numbers, float* scales) {
-    const uint8_t* quants = w.data + panel * w.panel_bytes;
-    const uint8_t* scale_region = quants + quant_region_bytes(kLayout, w.k);
+  HANLIN_INLINE static QuantRows16 activations(const GemmArgs& args) { return args.xq16; }
+
+  HANLIN_INLINE static void store_half(const __m256i* steps, int half, int16_t* numbers) {
     const __m256i zero = _mm256_set1_epi16((short)kLayout.zero);
-    for (int64_t g = 0; g < w.k / kGroup; ++g, numbers += 512, scales += scale_floats(kLayout)) {
-      for (int half = 0; half < 2; ++half) {
-        __m256i steps[8];
-        unpack_half<kFormat>(quants + g * kLayout.group_bytes(), half, steps);
-        HANLIN_UNROLL
-        for (int p = 0; p < 16; ++p) store_256((uint8_t*)(numbers + 32 * p + 16 * half), _mm256_sub_epi16(input_pair(steps[p / 2], p % 2), zero));
-      }
-      unpack_scales<kLayout.scales>(scale_region, g, scales);
-    }
+    HANLIN_UNROLL
+    for (int p = 0; p < 16; ++p) store_256((uint8_t*)(numbers + 32 * p + 16 * half), _mm256_sub_epi16(input_pair(steps[p / 2], p % 2), zero));
   }
 
   template <int kRows>
-  static void tile(const GemmArgs& args, int64_t row, int64_t panel, const int16_t* numbers, const float* scales, ReadAhead& ahead) {
-    const int64_t k = args.w->k, groups = k / kGroup;
-    float sums[kRows][16] = {{0}};
-    for (int64_t g = 0; g < groups; ++g, numbers += 512, scales += scale_floats(kLayout)) {
-      const int16_t* q = args.xq16.q + row * k + g * kGroup;
-      ahead.step();
+  HANLIN_INLINE static void dot_tile(const int16_t* q, int64_t ldq, const int16_t* numbers, int sub, const int32_t*, __m256i (*dots)[2]) {
+    HANLIN_UNROLL
+    for (int p = kSubPairs * sub; p < kSubPairs * (sub + 1); ++p) {
+      const __m256i w[2] = {load_256((const uint8_t*)(numbers + 32 * p)), load_256((const uint8_t*)(numbers + 32 * p + 16))};
       HANLIN_UNROLL
-      for (int sub = 0; sub < kSub; ++sub) {
-        __m256i dots[kRows][2];
+      for (int r = 0; r < kRows; ++r) {
+        const __m256i x = broadcast_bytes(q + r * ldq + 2 * p);
         HANLIN_UNROLL
-        for (int p = kSubPairs * sub; p < kSubPairs * (sub + 1); ++p) {
-          const __m256i w[2] = {load_256((const uint8_t*)(numbers + 32 * p)), load_256((const uint8_t*)(numbers + 32 * p + 16))};
-          HANLIN_UNROLL
-          for (int r = 0; r < kRows; ++r) {
-            const __m256i x = broadcast_bytes(q + r * k + 2 * p);
-            HANLIN_UNROLL
-            for (int half = 0; half < 2; ++half) {
-              const __m256i products = _mm256_madd_epi16(w[half], x);
-              dots[r][half] = p == kSubPairs * sub ? products : _mm256_add_epi32(dots[r][half], products);
-              add_here(dots[r][half]);
-            }
-          }
-        }
-        HANLIN_UNROLL
-        for (int r = 0; r < kRows; ++r) {
-          const int64_t at = (row + r) * groups + g;
-          const __m256 x_scale = _mm256_set1_ps(args.xq16.scale[at]);
-          HANLIN_UNROLL
-          for (int half = 0; half < 2; ++half) {
-            float* sum = sums[r] + 8 * half;
-            _mm256_storeu_ps(sum, add_scaled<kFormat>(_mm256_loadu_ps(sum), dots[r][half], scales + 8 * half, sub, x_scale, sum_of_inputs<kFormat>(args.xq16.sum + 2 * at, sub)));
-          }
+        for (int half = 0; half < 2; ++half) {
+          const __m256i products = _mm256_madd_epi16(w[half], x);
+          dots[r][half] = p == kSubPairs * sub ? products : _mm256_add_epi32(dots[r][half], products);
+          add_here(dots[r][half]);
         }
       }
     }
-    for (int r = 0; r < kRows; ++r) store_outputs(args, row + r, panel, _mm256_loadu_ps(sums[r]), _mm256_loadu_ps(sums[r] + 8));
   }
 
-  HANLIN_INLINE static void add_packed_group(const GemmArgs& args, int64_t g, const uint8_t* quants, const uint8_t* scale_region, __m256* sums) {
-    const int16_t* q = args.xq16.q + g * kGroup;
-    alignas(32) float scales[scale_floats(kLayout)];
-    unpack_scales<kLayout.scales>(scale_region, g, scales);
-    const __m256 x_scale = _mm256_set1_ps(args.xq16.scale[g]);
+  HANLIN_INLINE static __m256i dot_packed(const int16_t* q, const __m256i* steps, int sub, int32_t q_sum) {
+    __m256i dots = _mm256_set1_epi32(-kLayout.zero * q_sum);
     HANLIN_UNROLL
-    for (int half = 0; half < 2; ++half) {
-      __m256i steps[8];
-      unpack_half<kFormat>(quants + g * kLayout.group_bytes(), half, steps);
-      HANLIN_UNROLL
-      for (int sub = 0; sub < kSub; ++sub) {
-        const int32_t q_sum = sum_of_inputs<kFormat>(args.xq16.sum + 2 * g, sub);
-        __m256i dots = _mm256_set1_epi32(-kLayout.zero * q_sum);
-        HANLIN_UNROLL
-        for (int p = kSubPairs * sub; p < kSubPairs * (sub + 1); ++p) {
-          dots = _mm256_add_epi32(dots, _mm256_madd_epi16(input_pair(steps[p / 2], p % 2), broadcast_bytes(q + 2 * p)));
-          add_here(dots);
-        }
-        sums[half] = add_scaled<kFormat>(sums[half], dots, scales + 8 * half, sub, x_scale, q_sum);
-      }
+    for (int p = kSubPairs * sub; p < kSubPairs * (sub + 1); ++p) {
+      dots = _mm256_add_epi32(dots, _mm256_madd_epi16(input_pair(steps[p / 2], p % 2), broadcast_bytes(q + 2 * p)));
+      add_here(dots);
     }
+    return dots;
   }
 };
 
 void gemm_int16(const GemmArgs& args) {
   switch (args.w->format) {
-    case Packed::kQ4_0: return multiply_rows<Int16Product, Packed::kQ4_0>(args);
-    case Packed::kQ4_1: return multiply_rows<Int16Product, Packed::kQ4_1>(args);
-    case Packed::kQ5_0: return multiply_rows<Int16Product, Packed::kQ5_0>(args);
-    case Packed::kQ5_1: return multiply_rows<Int16Product, Packed::kQ5_1>(args);
-    case Packed::kQ8_0: return multiply_rows<Int16Product, Packed::kQ8_0>(args);
-    case Packed::kQ2_K: return multiply_rows<Int16Product, Packed::kQ2_K>(args);
-    case Packed::kQ3_K: return multiply_rows<Int16Product, Packed::kQ3_K>(args);
-    case Packed::kQ4_K: return multiply_rows<Int16Product, Packed::kQ4_K>(args);
-    case Packed::kQ5_K: return multiply_rows<Int16Product, Packed::kQ5_K>(args);
-    case Packed::kQ6_K: return multiply_rows<Int16Product, Packed::kQ6_K>(args);
-    case Packed::kIQ4_NL: return multiply_rows<Int16Product, Packed::kIQ4_NL>(args);
-    case Packed::kIQ4_XS: return multiply_rows<Int16Product, Packed::kIQ4_XS>(args);
+    case Packed::kQ4_0: return multiply_rows<Int16Product<Packed::kQ4_0>>(args);
+    case Packed::kQ4_1: return multiply_rows<Int16Product<Packed::kQ4_1>>(args);
+    case Packed::kQ5_0: return multiply_rows<Int16Product<Packed::kQ5_0>>(args);
+    case Packed::kQ5_1: return multiply_rows<Int16Product<Packed::kQ5_1>>(args);
+    case Packed::kQ8_0: return multiply_rows<Int16Product<Packed::kQ8_0>>(args);
+    case Packed::kQ2_K: return multiply_rows<Int16Product<Packed::kQ2_K>>(args);
+    case Packed::kQ3_K: return multiply_rows<Int16Product<Packed::kQ3_K>>(args);
+    case Packed::kQ4_K: return multiply_rows<Int16Product<Packed::kQ4_K>>(args);
+    case Packed::kQ5_K: return multiply_rows<Int16Product<Packed::kQ5_K>>(args);
+    case Packed::kQ6_K: return multiply_rows<Int16Product<Packed::kQ6_K>>(args);
+    case Packed::kIQ4_NL: return multiply_rows<Int16Product<Packed::kIQ4_NL>>(args);
+    case Packed::kIQ4_XS: return multiply_rows<Int16Product<Packed::kIQ4_XS>>(args);
     default: return;  // float formats have no integer product
   }
 }

@@ -1,13 +1,15 @@
-// What the products of int8 and of int16 activations share: the loops over panels and rows, scales, corrections.
+// What the products of int8 and of int16 activations share: everything but the products themselves.
 //
 // One row works on registers, as groups are unpacked. For more rows a whole panel is unpacked to memory, over which tiles of 4, 2
 // or 1 rows x 16 outputs run. Each row sees the same operations in the same order whatever its company.
 //
-// A Product<format> is a struct with
-//   Number                                            what an open panel holds, 16 * K of them
-//   open_panel(w, panel, numbers, scales)             unpacks a panel; scales as unpack_scales leaves them, group by group
-//   tile<kRows>(args, row, panel, numbers, scales, ahead)   rows row … row + kRows - 1 times an open panel
-//   add_packed_group(args, g, quants, scale_region, sums)   sums[2] of 8 outputs += group g of row 0, from packed numbers
+// A Product is a struct for one format, kFormat, with
+//   Number                                               what an open panel holds, 512 for each group of 32 inputs
+//   activations(args)                                    {q, scale, sum} of the rows that it takes
+//   store_half(steps, half, numbers)                     puts 8 outputs of a group (unpack_half) into an open panel
+//   dot_tile<kRows>(q, ldq, numbers, sub, q_sums, dots)  dots[kRows][2]: sums of sub-group `sub`, the format's zero taken off, of rows
+//                                                        ldq apart and the 16 outputs of an open panel's group
+//   dot_packed(q, steps, sub, q_sum)                     the same of one row and 8 outputs as unpack_half leaves them
 #pragma once
 
 #include "kernels/avx2/unpack.h"
@@ -45,38 +47,107 @@ HANLIN_INLINE __m256 add_scaled(__m256 sum, __m256i dots, const float* scales, i
   return sum;
 }
 
+// A panel as tiles take it; scales as unpack_scales leaves them, group by group.
+template <class Product>
+HANLIN_INLINE void open_panel(const PackedMatrix& w, int64_t panel, typename Product::Number* numbers, float* scales) {
+  constexpr Layout kLayout = layout_of(Product::kFormat);
+  const uint8_t* quants = w.data + panel * w.panel_bytes;
+  const uint8_t* scale_region = quants + quant_region_bytes(kLayout, w.k);
+  for (int64_t g = 0; g < w.k / kGroup; ++g, numbers += 512, scales += scale_floats(kLayout)) {
+    for (int half = 0; half < 2; ++half) {
+      __m256i steps[8];
+      unpack_half<Product::kFormat>(quants + g * kLayout.group_bytes(), half, steps);
+      Product::store_half(steps, half, numbers);
+    }
+    unpack_scales<kLayout.scales>(scale_region, g, scales);
+  }
+}
+
+// Rows row … row + kRows - 1 times an open panel.
+template <class Product, int kRows>
+void tile(const GemmArgs& args, int64_t row, int64_t panel, const typename Product::Number* numbers, const float* scales, ReadAhead& ahead) {
+  constexpr Layout kLayout = layout_of(Product::kFormat);
+  constexpr int kSub = kLayout.n_sub();
+  const auto x = Product::activations(args);
+  const int64_t k = args.w->k, groups = k / kGroup;
+  float sums[kRows][16] = {{0}};
+  for (int64_t g = 0; g < groups; ++g, numbers += 512, scales += scale_floats(kLayout)) {
+    ahead.step();
+    HANLIN_UNROLL
+    for (int sub = 0; sub < kSub; ++sub) {
+      int32_t q_sums[kRows];
+      HANLIN_UNROLL
+      for (int r = 0; r < kRows; ++r) q_sums[r] = sum_of_inputs<Product::kFormat>(x.sum + ((row + r) * groups + g) * 2, sub);
+      __m256i dots[kRows][2];
+      Product::template dot_tile<kRows>(x.q + row * k + g * kGroup, k, numbers, sub, q_sums, dots);
+      HANLIN_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        const __m256 x_scale = _mm256_set1_ps(x.scale[(row + r) * groups + g]);
+        HANLIN_UNROLL
+        for (int half = 0; half < 2; ++half) {
+          float* sum = sums[r] + 8 * half;
+          _mm256_storeu_ps(sum, add_scaled<Product::kFormat>(_mm256_loadu_ps(sum), dots[r][half], scales + 8 * half, sub, x_scale, q_sums[r]));
+        }
+      }
+    }
+  }
+  for (int r = 0; r < kRows; ++r) store_outputs(args, row + r, panel, _mm256_loadu_ps(sums[r]), _mm256_loadu_ps(sums[r] + 8));
+}
+
+// sums[2] of 8 outputs += group g of row 0, from packed numbers.
+template <class Product>
+HANLIN_INLINE void add_packed_group(const GemmArgs& args, int64_t g, const uint8_t* quants, const uint8_t* scale_region, __m256* sums) {
+  constexpr Layout kLayout = layout_of(Product::kFormat);
+  constexpr int kSub = kLayout.n_sub();
+  const auto x = Product::activations(args);
+  alignas(32) float scales[scale_floats(kLayout)];
+  unpack_scales<kLayout.scales>(scale_region, g, scales);
+  const __m256 x_scale = _mm256_set1_ps(x.scale[g]);
+  HANLIN_UNROLL
+  for (int half = 0; half < 2; ++half) {
+    __m256i steps[8];
+    unpack_half<Product::kFormat>(quants + g * kLayout.group_bytes(), half, steps);
+    HANLIN_UNROLL
+    for (int sub = 0; sub < kSub; ++sub) {
+      const int32_t q_sum = sum_of_inputs<Product::kFormat>(x.sum + 2 * g, sub);
+      const __m256i dots = Product::dot_packed(x.q + g * kGroup, steps, sub, q_sum);
+      sums[half] = add_scaled<Product::kFormat>(sums[half], dots, scales + 8 * half, sub, x_scale, q_sum);
+    }
+  }
+}
+
 // kPanels at a time: memory is read fastest in several streams.
-template <template <Packed> class Product, Packed kFormat, int kPanels>
+template <class Product, int kPanels>
 HANLIN_INLINE void one_row_panels(const GemmArgs& args, int64_t panel) {
   const int64_t stride = args.w->panel_bytes;
   const uint8_t* quants = args.w->data + panel * stride;
-  const uint8_t* scale_region = quants + quant_region_bytes(layout_of(kFormat), args.w->k);
+  const uint8_t* scale_region = quants + quant_region_bytes(layout_of(Product::kFormat), args.w->k);
   __m256 sums[kPanels][2];
   for (int p = 0; p < kPanels; ++p) sums[p][0] = sums[p][1] = _mm256_setzero_ps();
   for (int64_t g = 0; g < args.w->k / kGroup; ++g) {
-    for (int p = 0; p < kPanels; ++p) Product<kFormat>::add_packed_group(args, g, quants + p * stride, scale_region + p * stride, sums[p]);
+    for (int p = 0; p < kPanels; ++p) add_packed_group<Product>(args, g, quants + p * stride, scale_region + p * stride, sums[p]);
   }
   for (int p = 0; p < kPanels; ++p) store_outputs(args, 0, panel + p, sums[p][0], sums[p][1]);
 }
 
-template <template <Packed> class Product, Packed kFormat>
+template <class Product>
 void multiply_rows(const GemmArgs& args) {
   if (args.m == 1) {
     int64_t panel = args.panel_begin;
-    for (; panel + 4 <= args.panel_end; panel += 4) one_row_panels<Product, kFormat, 4>(args, panel);
-    for (; panel < args.panel_end; ++panel) one_row_panels<Product, kFormat, 1>(args, panel);
+    for (; panel + 4 <= args.panel_end; panel += 4) one_row_panels<Product, 4>(args, panel);
+    for (; panel < args.panel_end; ++panel) one_row_panels<Product, 1>(args, panel);
     return;
   }
-  auto* numbers = (typename Product<kFormat>::Number*)args.scratch;
+  auto* numbers = (typename Product::Number*)args.scratch;
   float* scales = (float*)(numbers + 16 * args.w->k);
   const int64_t n_tiles = args.m / 4 + (args.m & 2) / 2 + (args.m & 1);
   for (int64_t panel = args.panel_begin; panel < args.panel_end && args.m > 0; ++panel) {
-    Product<kFormat>::open_panel(*args.w, panel, numbers, scales);
+    open_panel<Product>(*args.w, panel, numbers, scales);
     ReadAhead ahead = read_ahead(args, panel, 1, n_tiles * (args.w->k / kGroup));
     int64_t row = 0;
-    for (; row + 4 <= args.m; row += 4) Product<kFormat>::template tile<4>(args, row, panel, numbers, scales, ahead);
-    for (; row + 2 <= args.m; row += 2) Product<kFormat>::template tile<2>(args, row, panel, numbers, scales, ahead);
-    for (; row < args.m; ++row) Product<kFormat>::template tile<1>(args, row, panel, numbers, scales, ahead);
+    for (; row + 4 <= args.m; row += 4) tile<Product, 4>(args, row, panel, numbers, scales, ahead);
+    for (; row + 2 <= args.m; row += 2) tile<Product, 2>(args, row, panel, numbers, scales, ahead);
+    for (; row < args.m; ++row) tile<Product, 1>(args, row, panel, numbers, scales, ahead);
   }
 }
 
