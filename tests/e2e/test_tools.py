@@ -18,7 +18,8 @@ QUESTION = [{"role": "user", "content": "北京今天天气怎么样?"}]
 
 @pytest.fixture(scope="module")
 def client(serve, model_file):
-    with serve({name: model_file(name) for name in (AGENT, SMALL)}) as service:
+    """Exact activations, as in test_langchain.py."""
+    with serve({name: model_file(name) for name in (AGENT, SMALL)}, "--activations", "f32") as service:
         with openai.OpenAI(base_url=service.url + "/v1", api_key="none", timeout=300, max_retries=0) as one:
             yield one
 
@@ -121,7 +122,7 @@ def test_calls_can_be_left_unconstrained(client):
     question = [{"role": "user", "content": "What is the weather in Paris?"}]
     held, free = (json.loads(ask(client, messages=question, tools=tools, extra_body={"constrain_calls": constrained}).choices[0].message.tool_calls[0].function.arguments)
                   for constrained in (True, False))
-    assert held["location"] in ("Oslo", "Lima") and free["location"] not in ("Oslo", "Lima") and "Paris" in json.dumps(free)
+    assert held["location"] in ("Oslo", "Lima") and free["location"] == "Paris"
     with pytest.raises(openai.BadRequestError) as caught:
         ask(client, extra_body={"constrain_calls": "no"})
     assert caught.value.param == "constrain_calls"
