@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cinttypes>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -227,6 +228,8 @@ struct Context {
 
 enum class Product { kF32, kInt8, kInt16 };
 
+const char* name_of(Product product) { return product == Product::kF32 ? "gemm_f32" : product == Product::kInt8 ? "gemm_int8" : "gemm_int16"; }
+
 // Weight bytes are all ones: every format's numbers and scales are then small and finite.
 void bench_gemm(const Context& c, const Format& format, Product product, int64_t m, int64_t n, int64_t k) {
   const KernelTable& table = kernel_table(c.isa);
@@ -259,7 +262,7 @@ void bench_gemm(const Context& c, const Format& format, Product product, int64_t
     gemm(args);
   }, c.budget_s);
   const std::string shape = fmt::format("m{} n{} k{}", m, n, k);
-  const char* name = product == Product::kF32 ? "gemm_f32" : product == Product::kInt8 ? "gemm_int8" : "gemm_int16";
+  const char* name = name_of(product);
   if (m <= 8) {
     c.report.add(name, shape, format.name, c.isa, threads, seconds, (double)packed_bytes(format.format, n, k) / seconds * 1e-9, "GB/s", c.limits.dram_gbs);
   } else {
@@ -334,8 +337,13 @@ void bench_elementwise(const Context& c) {
 
 struct Options {
   std::string json, level, kernel, format;
+  int64_t m = 0, n = 0, k = 0;  // of the one product to measure; 0: those of bench_level
   int threads = (int)std::max(1u, std::thread::hardware_concurrency());
   double budget_s = 0.15;
+
+  bool take_shape(const char* text) {
+    return std::sscanf(text, "%" SCNd64 "x%" SCNd64 "x%" SCNd64, &m, &n, &k) == 3 && m > 0 && n > 0 && k > 0 && k % kGroup == 0;
+  }
 };
 
 bool wanted(const std::string& filter, const char* name) { return filter.empty() || filter == name; }
@@ -345,8 +353,14 @@ void bench_level(const Context& c, const Options& options) {
   for (const Format& format : kFormats) {
     if (!wanted(options.format, format.name)) continue;
     const bool quantised = format.format > Packed::kBF16;
+    if (options.m > 0) {
+      for (const Product product : {Product::kInt8, Product::kInt16, Product::kF32}) {
+        if (wanted(options.kernel, name_of(product)) && (quantised || product == Product::kF32)) bench_gemm(c, format, product, options.m, options.n, options.k);
+      }
+      continue;
+    }
     for (const Product product : {Product::kInt8, Product::kInt16}) {
-      if (!quantised || !wanted(options.kernel, product == Product::kInt8 ? "gemm_int8" : "gemm_int16")) continue;
+      if (!quantised || !wanted(options.kernel, name_of(product))) continue;
       if (c.isa != Isa::kScalar) {
         bench_gemm(c, format, product, 1, 131072, 2048);
         bench_gemm(c, format, product, 8, 131072, 2048);
@@ -359,6 +373,7 @@ void bench_level(const Context& c, const Options& options) {
       bench_gemm(c, format, Product::kF32, c.isa == Isa::kScalar ? 16 : 256, 2048, 2048);
     }
   }
+  if (options.m > 0) return;
   if (wanted(options.kernel, "gemm_int8") && c.isa != Isa::kScalar && wanted(options.format, "Q4_0")) {
     bench_gemm(c, kFormats[3], Product::kInt8, 512, 576, 576);
     bench_gemm(c, kFormats[3], Product::kInt8, 512, 1536, 576);
@@ -424,11 +439,12 @@ int main(int argc, char** argv) {
     else if (value && flag == "--level") options.level = value;
     else if (value && flag == "--kernel") options.kernel = value;
     else if (value && flag == "--format") options.format = value;
+    else if (value && flag == "--shape" && options.take_shape(value)) continue;
     else if (value && flag == "--threads") options.threads = std::max(1, std::atoi(value));
     else if (value && flag == "--seconds") options.budget_s = std::atof(value);
     else {
       fmt::print(stderr, "usage: kernels_bench [--json FILE] [--level scalar|avx2|avx512|amx] [--kernel gemm_int8|gemm_int16|gemm_f32|attention|elementwise]\n"
-                         "                     [--format Q4_0|...] [--threads N] [--seconds PER_CASE] [--best] [--cpu-time]\n");
+                         "                     [--format Q4_0|...] [--shape MxNxK] [--threads N] [--seconds PER_CASE] [--best] [--cpu-time]\n");
       return 2;
     }
   }
