@@ -80,6 +80,28 @@ constexpr Layout layout_of(Packed format) {
   }
 }
 
+// Calls fn.template operator()<kFormat>(): the format as a constant, for code that is compiled once for each.
+template <class Fn>
+void with_format(Packed format, const Fn& fn) {
+  switch (format) {
+    case Packed::kF32: return fn.template operator()<Packed::kF32>();
+    case Packed::kF16: return fn.template operator()<Packed::kF16>();
+    case Packed::kBF16: return fn.template operator()<Packed::kBF16>();
+    case Packed::kQ4_0: return fn.template operator()<Packed::kQ4_0>();
+    case Packed::kQ4_1: return fn.template operator()<Packed::kQ4_1>();
+    case Packed::kQ5_0: return fn.template operator()<Packed::kQ5_0>();
+    case Packed::kQ5_1: return fn.template operator()<Packed::kQ5_1>();
+    case Packed::kQ8_0: return fn.template operator()<Packed::kQ8_0>();
+    case Packed::kQ2_K: return fn.template operator()<Packed::kQ2_K>();
+    case Packed::kQ3_K: return fn.template operator()<Packed::kQ3_K>();
+    case Packed::kQ4_K: return fn.template operator()<Packed::kQ4_K>();
+    case Packed::kQ5_K: return fn.template operator()<Packed::kQ5_K>();
+    case Packed::kQ6_K: return fn.template operator()<Packed::kQ6_K>();
+    case Packed::kIQ4_NL: return fn.template operator()<Packed::kIQ4_NL>();
+    case Packed::kIQ4_XS: return fn.template operator()<Packed::kIQ4_XS>();
+  }
+}
+
 constexpr int64_t quant_region_bytes(const Layout& layout, int64_t k) { return k / kGroup * layout.group_bytes(); }
 
 // The sixteen values of the IQ4 formats plus 128 (ggml's kvalues_iq4nl).

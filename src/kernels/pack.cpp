@@ -271,20 +271,10 @@ int64_t packed_bytes(Packed format, int64_t n, int64_t k) {
 }
 
 void pack_panel(Packed format, const uint8_t* rows, int64_t row_stride, int n_rows, int64_t k, uint8_t* dst) {
-  switch (format) {
-    case Packed::kQ4_0: return pack_quantised<Packed::kQ4_0>(rows, row_stride, n_rows, k, dst);
-    case Packed::kQ4_1: return pack_quantised<Packed::kQ4_1>(rows, row_stride, n_rows, k, dst);
-    case Packed::kQ5_0: return pack_quantised<Packed::kQ5_0>(rows, row_stride, n_rows, k, dst);
-    case Packed::kQ5_1: return pack_quantised<Packed::kQ5_1>(rows, row_stride, n_rows, k, dst);
-    case Packed::kQ8_0: return pack_quantised<Packed::kQ8_0>(rows, row_stride, n_rows, k, dst);
-    case Packed::kQ2_K: return pack_quantised<Packed::kQ2_K>(rows, row_stride, n_rows, k, dst);
-    case Packed::kQ3_K: return pack_quantised<Packed::kQ3_K>(rows, row_stride, n_rows, k, dst);
-    case Packed::kQ4_K: return pack_quantised<Packed::kQ4_K>(rows, row_stride, n_rows, k, dst);
-    case Packed::kQ5_K: return pack_quantised<Packed::kQ5_K>(rows, row_stride, n_rows, k, dst);
-    case Packed::kQ6_K: return pack_quantised<Packed::kQ6_K>(rows, row_stride, n_rows, k, dst);
-    case Packed::kIQ4_NL: return pack_quantised<Packed::kIQ4_NL>(rows, row_stride, n_rows, k, dst);
-    case Packed::kIQ4_XS: return pack_quantised<Packed::kIQ4_XS>(rows, row_stride, n_rows, k, dst);
-    default: break;
+  if (!is_float(format)) {
+    return with_format(format, [&]<Packed kFormat>() {
+      if constexpr (!is_float(kFormat)) pack_quantised<kFormat>(rows, row_stride, n_rows, k, dst);
+    });
   }
   memset(dst, 0, (size_t)panel_bytes(format, k));
   if (format == Packed::kF32) pack_columns<4>(rows, row_stride, n_rows, k, dst);

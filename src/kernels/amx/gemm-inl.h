@@ -151,21 +151,9 @@ void amx_gemm(const GemmArgs& args) {
 
 template <class Tiles>
 void amx_gemm_int8(const GemmArgs& args) {
-  switch (args.w->format) {
-    case Packed::kQ4_0: return amx_gemm<Tiles, Packed::kQ4_0>(args);
-    case Packed::kQ4_1: return amx_gemm<Tiles, Packed::kQ4_1>(args);
-    case Packed::kQ5_0: return amx_gemm<Tiles, Packed::kQ5_0>(args);
-    case Packed::kQ5_1: return amx_gemm<Tiles, Packed::kQ5_1>(args);
-    case Packed::kQ8_0: return amx_gemm<Tiles, Packed::kQ8_0>(args);
-    case Packed::kQ2_K: return amx_gemm<Tiles, Packed::kQ2_K>(args);
-    case Packed::kQ3_K: return amx_gemm<Tiles, Packed::kQ3_K>(args);
-    case Packed::kQ4_K: return amx_gemm<Tiles, Packed::kQ4_K>(args);
-    case Packed::kQ5_K: return amx_gemm<Tiles, Packed::kQ5_K>(args);
-    case Packed::kQ6_K: return amx_gemm<Tiles, Packed::kQ6_K>(args);
-    case Packed::kIQ4_NL: return amx_gemm<Tiles, Packed::kIQ4_NL>(args);
-    case Packed::kIQ4_XS: return amx_gemm<Tiles, Packed::kIQ4_XS>(args);
-    default: return;  // float formats have no int8 product
-  }
+  with_format(args.w->format, [&]<Packed kFormat>() {
+    if constexpr (!is_float(kFormat)) amx_gemm<Tiles, kFormat>(args);
+  });
 }
 
 }  // namespace

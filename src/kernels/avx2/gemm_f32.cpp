@@ -97,23 +97,7 @@ void gemm_of(const GemmArgs& args) {
 }
 
 void gemm_f32(const GemmArgs& args) {
-  switch (args.w->format) {
-    case Packed::kF32: return gemm_of<Packed::kF32>(args);
-    case Packed::kF16: return gemm_of<Packed::kF16>(args);
-    case Packed::kBF16: return gemm_of<Packed::kBF16>(args);
-    case Packed::kQ4_0: return gemm_of<Packed::kQ4_0>(args);
-    case Packed::kQ4_1: return gemm_of<Packed::kQ4_1>(args);
-    case Packed::kQ5_0: return gemm_of<Packed::kQ5_0>(args);
-    case Packed::kQ5_1: return gemm_of<Packed::kQ5_1>(args);
-    case Packed::kQ8_0: return gemm_of<Packed::kQ8_0>(args);
-    case Packed::kQ2_K: return gemm_of<Packed::kQ2_K>(args);
-    case Packed::kQ3_K: return gemm_of<Packed::kQ3_K>(args);
-    case Packed::kQ4_K: return gemm_of<Packed::kQ4_K>(args);
-    case Packed::kQ5_K: return gemm_of<Packed::kQ5_K>(args);
-    case Packed::kQ6_K: return gemm_of<Packed::kQ6_K>(args);
-    case Packed::kIQ4_NL: return gemm_of<Packed::kIQ4_NL>(args);
-    case Packed::kIQ4_XS: return gemm_of<Packed::kIQ4_XS>(args);
-  }
+  with_format(args.w->format, [&]<Packed kFormat>() { gemm_of<kFormat>(args); });
 }
 
 }  // namespace

@@ -60,21 +60,9 @@ struct Int16Product {
 };
 
 void gemm_int16(const GemmArgs& args) {
-  switch (args.w->format) {
-    case Packed::kQ4_0: return multiply_rows<Int16Product<Packed::kQ4_0>>(args);
-    case Packed::kQ4_1: return multiply_rows<Int16Product<Packed::kQ4_1>>(args);
-    case Packed::kQ5_0: return multiply_rows<Int16Product<Packed::kQ5_0>>(args);
-    case Packed::kQ5_1: return multiply_rows<Int16Product<Packed::kQ5_1>>(args);
-    case Packed::kQ8_0: return multiply_rows<Int16Product<Packed::kQ8_0>>(args);
-    case Packed::kQ2_K: return multiply_rows<Int16Product<Packed::kQ2_K>>(args);
-    case Packed::kQ3_K: return multiply_rows<Int16Product<Packed::kQ3_K>>(args);
-    case Packed::kQ4_K: return multiply_rows<Int16Product<Packed::kQ4_K>>(args);
-    case Packed::kQ5_K: return multiply_rows<Int16Product<Packed::kQ5_K>>(args);
-    case Packed::kQ6_K: return multiply_rows<Int16Product<Packed::kQ6_K>>(args);
-    case Packed::kIQ4_NL: return multiply_rows<Int16Product<Packed::kIQ4_NL>>(args);
-    case Packed::kIQ4_XS: return multiply_rows<Int16Product<Packed::kIQ4_XS>>(args);
-    default: return;  // float formats have no integer product
-  }
+  with_format(args.w->format, [&]<Packed kFormat>() {
+    if constexpr (!is_float(kFormat)) multiply_rows<Int16Product<kFormat>>(args);
+  });
 }
 
 // 16 values, in units of the largest, to int16; their sum goes to `sum`.
@@ -114,14 +102,12 @@ void quantize_rows16(const float* x, int64_t ldx, int64_t m, int64_t k, int16_t*
   }
 }
 
-bool takes_int16(Packed format) { return layout_of(format).bits == 8 || layout_of(format).lut; }
-
 }  // namespace
 
 void fill_avx2_gemm_int16(KernelTable& table) {
   table.quantize_rows16 = quantize_rows16;
   table.gemm_int16 = gemm_int16;
-  table.takes_int16 = takes_int16;
+  table.takes_int16 = takes_16_bits;
 }
 
 }  // namespace hanlin::kernels

@@ -72,18 +72,9 @@ struct Int8Product {
 };
 
 void gemm_int8(const GemmArgs& args) {
-  switch (args.w->format) {
-    case Packed::kQ4_0: return multiply_rows<Int8Product<Packed::kQ4_0>>(args);
-    case Packed::kQ4_1: return multiply_rows<Int8Product<Packed::kQ4_1>>(args);
-    case Packed::kQ5_0: return multiply_rows<Int8Product<Packed::kQ5_0>>(args);
-    case Packed::kQ5_1: return multiply_rows<Int8Product<Packed::kQ5_1>>(args);
-    case Packed::kQ2_K: return multiply_rows<Int8Product<Packed::kQ2_K>>(args);
-    case Packed::kQ3_K: return multiply_rows<Int8Product<Packed::kQ3_K>>(args);
-    case Packed::kQ4_K: return multiply_rows<Int8Product<Packed::kQ4_K>>(args);
-    case Packed::kQ5_K: return multiply_rows<Int8Product<Packed::kQ5_K>>(args);
-    case Packed::kQ6_K: return multiply_rows<Int8Product<Packed::kQ6_K>>(args);
-    default: return;  // floats, and 8-bit numbers
-  }
+  with_format(args.w->format, [&]<Packed kFormat>() {
+    if constexpr (!is_float(kFormat) && !takes_16_bits(kFormat)) multiply_rows<Int8Product<kFormat>>(args);
+  });
 }
 
 }  // namespace

@@ -5,21 +5,9 @@ namespace hanlin::kernels {
 namespace {
 
 void gemm_int8(const GemmArgs& args) {
-  switch (args.w->format) {
-    case Packed::kQ4_0: return vnni_gemm<Packed::kQ4_0>(args);
-    case Packed::kQ4_1: return vnni_gemm<Packed::kQ4_1>(args);
-    case Packed::kQ5_0: return vnni_gemm<Packed::kQ5_0>(args);
-    case Packed::kQ5_1: return vnni_gemm<Packed::kQ5_1>(args);
-    case Packed::kQ8_0: return vnni_gemm<Packed::kQ8_0>(args);
-    case Packed::kQ2_K: return vnni_gemm<Packed::kQ2_K>(args);
-    case Packed::kQ3_K: return vnni_gemm<Packed::kQ3_K>(args);
-    case Packed::kQ4_K: return vnni_gemm<Packed::kQ4_K>(args);
-    case Packed::kQ5_K: return vnni_gemm<Packed::kQ5_K>(args);
-    case Packed::kQ6_K: return vnni_gemm<Packed::kQ6_K>(args);
-    case Packed::kIQ4_NL: return vnni_gemm<Packed::kIQ4_NL>(args);
-    case Packed::kIQ4_XS: return vnni_gemm<Packed::kIQ4_XS>(args);
-    default: return;  // float formats have no int8 product
-  }
+  with_format(args.w->format, [&]<Packed kFormat>() {
+    if constexpr (!is_float(kFormat)) vnni_gemm<kFormat>(args);
+  });
 }
 
 }  // namespace
