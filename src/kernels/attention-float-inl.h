@@ -19,11 +19,40 @@ HANLIN_INLINE typename V::Reg load_stored(const uint8_t* at) {
   else return V::load_f16(at);
 }
 
+// Sums of a row in registers. With few rows there is room for more, and without them sums would wait for each other.
+template <class V, int kRows>
+constexpr int registers_of_a_row() { return 2 * kRows <= V::kTileRows ? 2 * V::kChunks : V::kChunks; }
+
+// sums[r][c] += row(r) * column(c). The fewer of the two are held in registers, the others come one at a time.
+template <class V, int kRows, int kColumns, class Row, class Column>
+HANLIN_INLINE void add_products(const Row& row, const Column& column, typename V::Reg (*sums)[kColumns]) {
+  typename V::Reg held[kRows < kColumns ? kRows : kColumns];
+  if constexpr (kRows < kColumns) {
+    HANLIN_UNROLL
+    for (int r = 0; r < kRows; ++r) held[r] = row(r);
+    HANLIN_UNROLL
+    for (int c = 0; c < kColumns; ++c) {
+      const typename V::Reg one = column(c);
+      HANLIN_UNROLL
+      for (int r = 0; r < kRows; ++r) sums[r][c] = V::fma(held[r], one, sums[r][c]);
+    }
+  } else {
+    HANLIN_UNROLL
+    for (int c = 0; c < kColumns; ++c) held[c] = column(c);
+    HANLIN_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      const typename V::Reg one = row(r);
+      HANLIN_UNROLL
+      for (int c = 0; c < kColumns; ++c) sums[r][c] = V::fma(one, held[c], sums[r][c]);
+    }
+  }
+}
+
 // scores[r * kKeySpan + 0 … 31] of one block. `next` is prefetched line by line.
 template <class V, KvType kType, int kRows>
 HANLIN_INLINE void block_scores(const float* q, int64_t ldq, int head_dim, const uint8_t* block, const uint8_t* next, float* scores) {
   constexpr int64_t kBytes = kType == KvType::kF32 ? 4 : 2, kLine = kKvBlock * kBytes;
-  constexpr int kRegs = kRows < V::kTileRows ? kKvBlock / V::kWidth : 2;  // with few rows more keys at a time, or sums wait for each other
+  constexpr int kFit = registers_of_a_row<V, kRows>(), kRegs = kFit < kKvBlock / V::kWidth ? kFit : kKvBlock / V::kWidth;
   HANLIN_UNROLL
   for (int key = 0; key < kKvBlock; key += kRegs * V::kWidth) {
     typename V::Reg acc[kRows][kRegs];
@@ -36,15 +65,8 @@ HANLIN_INLINE void block_scores(const float* q, int64_t ldq, int head_dim, const
       const uint8_t* line = block + e * kLine + key * kBytes;
       HANLIN_UNROLL
       for (int64_t at = 0; at < kRegs * V::kWidth * kBytes; at += 64) _mm_prefetch((const char*)next + e * kLine + key * kBytes + at, _MM_HINT_T0);
-      typename V::Reg component[kRows];
-      HANLIN_UNROLL
-      for (int r = 0; r < kRows; ++r) component[r] = V::set(q[r * ldq + e]);
-      HANLIN_UNROLL
-      for (int c = 0; c < kRegs; ++c) {
-        const typename V::Reg keys = load_stored<V, kType>(line + c * V::kWidth * kBytes);
-        HANLIN_UNROLL
-        for (int r = 0; r < kRows; ++r) acc[r][c] = V::fma(component[r], keys, acc[r][c]);
-      }
+      add_products<V, kRows, kRegs>([&](int r) { return V::set(q[r * ldq + e]); },
+                                    [&](int c) { return load_stored<V, kType>(line + c * V::kWidth * kBytes); }, acc);
     }
     HANLIN_UNROLL
     for (int r = 0; r < kRows; ++r) {
@@ -71,23 +93,18 @@ HANLIN_INLINE void add_values(const float* weights, const float* corrections, co
     const uint8_t* next = b + 1 < range.end_block() ? blocks[b + 1] : blocks[b];
     for (int j = from; j < to; ++j) {
       const int64_t at = ((int64_t)j * head_dim + e) * kBytes;
-      typename V::Reg values[kChunks];
+      const uint8_t* values = blocks[b] + at;
+      alignas(64) uint8_t copy[kPartial ? V::kWidth * kBytes : 1];
       if constexpr (kPartial) {
-        alignas(64) uint8_t copy[V::kWidth * kBytes] = {0};
-        memcpy(copy, blocks[b] + at, (size_t)(n_lanes * kBytes));
-        values[0] = load_stored<V, kType>(copy);
+        memset(copy, 0, sizeof copy);
+        memcpy(copy, values, (size_t)(n_lanes * kBytes));
+        values = copy;
       } else {
         HANLIN_UNROLL
         for (int64_t line = 0; line < V::kWidth * kChunks * kBytes; line += 64) _mm_prefetch((const char*)next + at + line, _MM_HINT_T0);
-        HANLIN_UNROLL
-        for (int c = 0; c < kChunks; ++c) values[c] = load_stored<V, kType>(blocks[b] + at + V::kWidth * c * kBytes);
       }
-      HANLIN_UNROLL
-      for (int r = 0; r < kRows; ++r) {
-        const typename V::Reg weight = V::set(weights[r * kKeySpan + first + j]);
-        HANLIN_UNROLL
-        for (int c = 0; c < kChunks; ++c) acc[r][c] = V::fma(weight, values[c], acc[r][c]);
-      }
+      add_products<V, kRows, kChunks>([&](int r) { return V::set(weights[r * kKeySpan + first + j]); },
+                                      [&](int c) { return load_stored<V, kType>(values + V::kWidth * c * kBytes); }, acc);
     }
   }
   HANLIN_UNROLL
@@ -101,7 +118,7 @@ HANLIN_INLINE void add_values(const float* weights, const float* corrections, co
 template <class V, KvType kType, int kRows>
 HANLIN_INLINE void span_values(const float* weights, const float* corrections, const uint8_t* const* blocks, int head_dim, KeyRange range, float* out,
                                int64_t ldo) {
-  constexpr int kChunks = kRows == V::kTileRows ? V::kChunks : 2 * V::kChunks, kStep = V::kWidth * kChunks;
+  constexpr int kChunks = registers_of_a_row<V, kRows>(), kStep = V::kWidth * kChunks;
   int e = 0;
   for (; e + kStep <= head_dim; e += kStep) {
     add_values<V, kType, kRows, kChunks, false>(weights, corrections, blocks, head_dim, e, range, 0, out, ldo);

@@ -101,9 +101,10 @@ HANLIN_INLINE void add_tile(const int16_t* rows, int64_t lda, const uint8_t* col
   }
 }
 
-// scores[r * kKeySpan + 0 … 31] of one block.
+// scores[r * kKeySpan + 0 … 31] of one block. The state comes as a copy, which stores of vectors cannot change: through a
+// reference its members would be read again after each.
 template <class V, int kRows>
-HANLIN_INLINE void int8_scores(const Int8State& s, int row, const uint8_t* block, const uint8_t* next, float* scores) {
+HANLIN_INLINE void int8_scores(const Int8State s, int row, const uint8_t* block, const uint8_t* next, float* scores) {
   const int n_tiles = s.n_tiles;
   const uint8_t* scales = block + (int64_t)n_tiles * kKvTileBytes;
   for (int tile = 0; tile < n_tiles; ++tile, block += kKvTileBytes, next += kKvTileBytes, scales += kKvBlock * 2) {
@@ -134,7 +135,7 @@ HANLIN_INLINE void int8_scores(const Int8State& s, int row, const uint8_t* block
 
 // out[r][E] = out * correction + weights * values of a span.
 template <class V, int kRows>
-HANLIN_INLINE void int8_values(const Int8State& s, const float* corrections, const uint8_t* const* blocks, KeyRange range, float* out, int64_t ldo) {
+HANLIN_INLINE void int8_values(const Int8State s, const float* corrections, const uint8_t* const* blocks, KeyRange range, float* out, int64_t ldo) {
   const int n_tiles = s.n_tiles, last = range.end_block() - 1;
   for (int tile = 0; tile < n_tiles; ++tile) {
     HANLIN_UNROLL

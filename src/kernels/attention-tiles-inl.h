@@ -35,7 +35,7 @@ AttentionState make_state(const AttentionArgs& args) {
   AttentionState s;
   s.n_rows = args.n_tokens * args.n_heads;
   s.padded = (args.head_dim + 31) / 32 * 32;
-  const int rows = (s.n_rows + V::kTileRows - 1) / V::kTileRows * V::kTileRows;
+  const int rows = s.n_rows;
   float* next = (float*)args.scratch;
   const auto take = [&next](int64_t n) {
     float* at = next;
@@ -57,8 +57,7 @@ AttentionState make_state(const AttentionArgs& args) {
   memset(s.out, 0, (size_t)rows * (size_t)s.padded * 4);
   memset(s.sum, 0, (size_t)rows * 64);
   for (int row = 0; row < rows; ++row) {
-    const int source = row < s.n_rows ? row : s.n_rows - 1;  // padding rows repeat the last one and are not stored
-    const int t = source / args.n_heads, h = source % args.n_heads;
+    const int t = row / args.n_heads, h = row % args.n_heads;
     const float* q = args.q + t * args.ldq + (int64_t)h * args.head_dim;
     float* scaled = s.q + (int64_t)row * s.padded;
     for (int e = 0; e < args.head_dim; ++e) scaled[e] = q[e] * args.scale;
@@ -140,6 +139,14 @@ void tile_span(const AttentionArgs& args, AttentionState& s, int row, int64_t fi
   }
 }
 
+// A tile of n_rows rows, at most kRows.
+template <class V, KvType kType, int kRows>
+HANLIN_INLINE void tile_of(const AttentionArgs& args, AttentionState& s, int row, int n_rows, int64_t first) {
+  if (n_rows == kRows) return tile_span<V, kType, kRows>(args, s, row, first);
+  if constexpr (kRows > 1) tile_of<V, kType, kRows - 1>(args, s, row, n_rows, first);
+}
+
+// Tiles of about the same height: one row alone would wait for its own sums.
 template <class V, KvType kType>
 void all_spans(const AttentionArgs& args, AttentionState& s) {
   int64_t begin = args.kv_end, end = args.kv_begin;
@@ -150,13 +157,11 @@ void all_spans(const AttentionArgs& args, AttentionState& s) {
   }
   for (int64_t first = begin / kKeySpan * kKeySpan; first < end; first += kKeySpan) {
     if constexpr (kType == KvType::kQ8_0) read_value_scales<V>(args.v_blocks + first / kKvBlock, seen_by(s, 0, s.n_rows, first), &s.int8);
-    for (int row = 0; row < s.n_rows; row += V::kTileRows) {
-      const int left = s.n_rows - row;
-      if (left > 4 || left >= V::kTileRows) tile_span<V, kType, V::kTileRows>(args, s, row, first);
-      else if (left == 4) tile_span<V, kType, 4>(args, s, row, first);
-      else if (left == 3) tile_span<V, kType, 3>(args, s, row, first);
-      else if (left == 2) tile_span<V, kType, 2>(args, s, row, first);
-      else tile_span<V, kType, 1>(args, s, row, first);
+    constexpr int kMost = kType == KvType::kQ8_0 ? V::kInt8TileRows : V::kTileRows;
+    const int n_tiles = (s.n_rows + kMost - 1) / kMost;
+    for (int tile = 0; tile < n_tiles; ++tile) {
+      const int row = s.n_rows * tile / n_tiles;
+      tile_of<V, kType, kMost>(args, s, row, s.n_rows * (tile + 1) / n_tiles - row, first);
     }
   }
 }

@@ -1,4 +1,4 @@
-// Attention in 256-bit registers: tiles of 4 rows (8 of 16 registers are sums).
+// Attention in 256-bit registers: tiles of up to 6 rows (12 of 16 registers are sums).
 #include "kernels/attention-tiles-inl.h"
 #include "kernels/fill.h"
 
@@ -8,7 +8,7 @@ namespace {
 struct Vector {
   using Reg = __m256;
   using Ints = __m256i;
-  static constexpr int kWidth = 8, kTileRows = 4, kChunks = 2;
+  static constexpr int kWidth = 8, kTileRows = 6, kInt8TileRows = 4, kChunks = 2;
 
   HANLIN_INLINE static Reg set(float x) { return _mm256_set1_ps(x); }
   HANLIN_INLINE static Reg load(const float* p) { return _mm256_loadu_ps(p); }

@@ -1,4 +1,4 @@
-// Attention in 512-bit registers: tiles of 8 rows (16 of 32 registers are sums).
+// Attention in 512-bit registers: tiles of up to 8 rows (16 of 32 registers are sums).
 #include "kernels/attention-tiles-inl.h"
 #include "kernels/fill.h"
 
@@ -8,7 +8,7 @@ namespace {
 struct Vector {
   using Reg = __m512;
   using Ints = __m512i;
-  static constexpr int kWidth = 16, kTileRows = 8, kChunks = 2;
+  static constexpr int kWidth = 16, kTileRows = 8, kInt8TileRows = 8, kChunks = 2;
 
   HANLIN_INLINE static Reg set(float x) { return _mm512_set1_ps(x); }
   HANLIN_INLINE static Reg load(const float* p) { return _mm512_loadu_ps(p); }
