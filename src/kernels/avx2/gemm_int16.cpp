@@ -20,6 +20,7 @@ struct Int16Product {
 
   static constexpr Packed kFormat = kOfFormat;
   static constexpr Layout kLayout = layout_of(kFormat);
+  static constexpr int kFewRows = 3;
   static constexpr int kSubPairs = 16 / kLayout.n_sub();  // pairs of inputs of a scale
 
   HANLIN_INLINE static QuantRows16 activations(const GemmArgs& args) { return args.xq16; }
@@ -31,7 +32,8 @@ struct Int16Product {
   }
 
   template <int kRows>
-  HANLIN_INLINE static void dot_tile(const int16_t* q, int64_t ldq, const int16_t* numbers, int sub, const int32_t*, __m256i (*dots)[2]) {
+  HANLIN_INLINE static void dot_tile(const int16_t* q, int64_t ldq, const int16_t* numbers, int sub, const int32_t*, int64_t,
+                                     __m256i (*dots)[2]) {
     HANLIN_UNROLL
     for (int p = kSubPairs * sub; p < kSubPairs * (sub + 1); ++p) {
       const __m256i w[2] = {load_256((const uint8_t*)(numbers + 32 * p)), load_256((const uint8_t*)(numbers + 32 * p + 16))};
@@ -48,8 +50,8 @@ struct Int16Product {
     }
   }
 
-  HANLIN_INLINE static __m256i dot_packed(const int16_t* q, const __m256i* steps, int sub, int32_t q_sum) {
-    __m256i dots = _mm256_set1_epi32(-kLayout.zero * q_sum);
+  HANLIN_INLINE static __m256i dot_packed(const int16_t* q, const __m256i* steps, int sub, const int32_t* correction) {
+    __m256i dots = first_sum<kFormat>(correction);
     HANLIN_UNROLL
     for (int p = kSubPairs * sub; p < kSubPairs * (sub + 1); ++p) {
       dots = _mm256_add_epi32(dots, _mm256_madd_epi16(input_pair(steps[p / 2], p % 2), broadcast_bytes(q + 2 * p)));

@@ -12,6 +12,7 @@ struct Int8Product {
 
   static constexpr Packed kFormat = kOfFormat;
   static constexpr Layout kLayout = layout_of(kFormat);
+  static constexpr int kFewRows = kLayout.n_sub() == 2 ? 3 : 5;
   static constexpr int kSubSteps = 8 / kLayout.n_sub();                   // of a scale
   static constexpr int kFitting = 32767 / (((1 << kLayout.bits) - 1) * 127 * 2);
   static constexpr int kPower = kFitting >= 8 ? 8 : kFitting >= 4 ? 4 : 2;
@@ -25,10 +26,11 @@ struct Int8Product {
   }
 
   template <int kRows>
-  HANLIN_INLINE static void dot_tile(const int8_t* q, int64_t ldq, const uint8_t* numbers, int sub, const int32_t* q_sums, __m256i (*dots)[2]) {
+  HANLIN_INLINE static void dot_tile(const int8_t* q, int64_t ldq, const uint8_t* numbers, int sub, const int32_t* correction, int64_t ldc,
+                                     __m256i (*dots)[2]) {
     const __m256i ones = _mm256_set1_epi16(1);
     HANLIN_UNROLL
-    for (int r = 0; r < kRows; ++r) dots[r][0] = dots[r][1] = _mm256_set1_epi32(-kLayout.zero * q_sums[r]);
+    for (int r = 0; r < kRows; ++r) dots[r][0] = dots[r][1] = first_sum<kFormat>(correction + r * ldc);
     HANLIN_UNROLL
     for (int s0 = sub * kSubSteps; s0 < (sub + 1) * kSubSteps; s0 += kSteps) {
       __m256i pairs[kRows][2];
@@ -54,9 +56,9 @@ struct Int8Product {
     }
   }
 
-  HANLIN_INLINE static __m256i dot_packed(const int8_t* q, const __m256i* steps, int sub, int32_t q_sum) {
+  HANLIN_INLINE static __m256i dot_packed(const int8_t* q, const __m256i* steps, int sub, const int32_t* correction) {
     const __m256i ones = _mm256_set1_epi16(1);
-    __m256i dots = _mm256_set1_epi32(-kLayout.zero * q_sum);
+    __m256i dots = first_sum<kFormat>(correction);
     HANLIN_UNROLL
     for (int s0 = sub * kSubSteps; s0 < (sub + 1) * kSubSteps; s0 += kSteps) {
       __m256i pairs = _mm256_setzero_si256();

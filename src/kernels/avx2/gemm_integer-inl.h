@@ -1,15 +1,17 @@
 // What the products of int8 and of int16 activations share: everything but the products themselves.
 //
-// One row works on registers, as groups are unpacked. For more rows a whole panel is unpacked to memory, over which tiles of 4, 2
+// Few rows work on registers, as groups are unpacked. For more rows a whole panel is unpacked to memory, over which tiles of 4, 2
 // or 1 rows x 16 outputs run. Each row sees the same operations in the same order whatever its company.
 //
 // A Product is a struct for one format, kFormat, with
 //   Number                                               what an open panel holds, 512 for each group of 32 inputs
+//   kFewRows                                             up to so many rows are faster without an open panel
 //   activations(args)                                    {q, scale, sum} of the rows that it takes
 //   store_half(steps, half, numbers)                     puts 8 outputs of a group (unpack_half) into an open panel
-//   dot_tile<kRows>(q, ldq, numbers, sub, q_sums, dots)  dots[kRows][2]: sums of sub-group `sub`, the format's zero taken off, of rows
-//                                                        ldq apart and the 16 outputs of an open panel's group
-//   dot_packed(q, steps, sub, q_sum)                     the same of one row and 8 outputs as unpack_half leaves them
+//   dot_tile<kRows>(q, ldq, numbers, sub, correction, ldc, dots)
+//                                                        dots[kRows][2]: sums of sub-group `sub`, the format's zero taken off, of rows
+//                                                        ldq (corrections: ldc) apart and the 16 outputs of an open panel's group
+//   dot_packed(q, steps, sub, correction)                the same of one row and 8 outputs as unpack_half leaves them
 #pragma once
 
 #include "kernels/avx2/unpack.h"
@@ -35,17 +37,55 @@ HANLIN_INLINE __m256i broadcast_bytes(const void* q) {
 // Unpacked scales and mins of a group.
 constexpr int scale_floats(const Layout& layout) { return 16 * layout.n_sub() * (layout.has_min() ? 2 : 1); }
 
-// Sum of the activations that sub-group `sub` of a group takes: corrects for a format's zero and mins.
-template <Packed kFormat>
-HANLIN_INLINE int32_t sum_of_inputs(const int32_t* sums, int sub) { return layout_of(kFormat).n_sub() == 2 ? sums[sub] : sums[0] + sums[1]; }
+// What a format's zero and mins take from the sums of rows [row, row + n): int32 -zero * sum q, where integer sums begin, or with mins
+// f32 x_scale * sum q; [n][K/32][n_sub].
+template <Packed kFormat, class Activations>
+void make_corrections(const Activations& x, int64_t groups, int64_t row, int64_t n, int32_t* out) {
+  constexpr Layout kLayout = layout_of(kFormat);
+  constexpr int kSub = kLayout.n_sub(), kStep = 8 / kSub;  // groups of a register
+  const __m256i minus_zero = _mm256_set1_epi32(-kLayout.zero), twice = _mm256_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3);
+  for (int64_t r = row; r < row + n; ++r) {
+    const int32_t* sums = x.sum + r * groups * 2;
+    const float* scales = x.scale + r * groups;
+    int64_t g = 0;
+    for (; g + kStep <= groups; g += kStep, out += 8) {
+      const auto* pairs = (const __m256i*)(sums + 2 * g);
+      __m256i value = _mm256_loadu_si256(pairs);
+      __m256 x_scale;
+      if constexpr (kSub == 1) {
+        value = _mm256_permute4x64_epi64(_mm256_hadd_epi32(value, _mm256_loadu_si256(pairs + 1)), 0xd8);
+        x_scale = _mm256_loadu_ps(scales + g);
+      } else {
+        x_scale = _mm256_permutevar8x32_ps(_mm256_castps128_ps256(_mm_loadu_ps(scales + g)), twice);
+      }
+      if constexpr (kLayout.has_min()) value = _mm256_castps_si256(_mm256_mul_ps(x_scale, _mm256_cvtepi32_ps(value)));
+      else value = _mm256_mullo_epi32(value, minus_zero);
+      _mm256_storeu_si256((__m256i*)out, value);
+    }
+    for (; g < groups; ++g) {
+      for (int sub = 0; sub < kSub; ++sub, ++out) {
+        const int32_t sum = kSub == 2 ? sums[2 * g + sub] : sums[2 * g] + sums[2 * g + 1];
+        const float product = scales[g] * (float)sum;
+        if constexpr (kLayout.has_min()) memcpy(out, &product, 4);
+        else *out = -kLayout.zero * sum;
+      }
+    }
+  }
+}
 
-// sum + scale * x_scale * dots - min * x_scale * q_sum, for 8 outputs from `scales` on (unpack_scales).
+// Where the integer sums of outputs begin.
 template <Packed kFormat>
-HANLIN_INLINE __m256 add_scaled(__m256 sum, __m256i dots, const float* scales, int sub, __m256 x_scale, int32_t q_sum) {
+HANLIN_INLINE __m256i first_sum(const int32_t* correction) {
+  return layout_of(kFormat).has_min() ? _mm256_setzero_si256() : _mm256_set1_epi32(*correction);
+}
+
+// sum + scale * x_scale * dots - min * x_scale * sum q, for 8 outputs from `scales` on (unpack_scales).
+template <Packed kFormat>
+HANLIN_INLINE __m256 add_scaled(__m256 sum, __m256i dots, const float* scales, int sub, __m256 x_scale, const int32_t* correction) {
   constexpr Layout kLayout = layout_of(kFormat);
   sum = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots), _mm256_mul_ps(_mm256_loadu_ps(scales + 16 * sub), x_scale), sum);
   if constexpr (kLayout.has_min()) {
-    sum = _mm256_fnmadd_ps(_mm256_loadu_ps(scales + 16 * (kLayout.n_sub() + sub)), _mm256_mul_ps(x_scale, _mm256_cvtepi32_ps(_mm256_set1_epi32(q_sum))), sum);
+    sum = _mm256_fnmadd_ps(_mm256_loadu_ps(scales + 16 * (kLayout.n_sub() + sub)), _mm256_castsi256_ps(_mm256_set1_epi32(*correction)), sum);
   }
   return sum;
 }
@@ -66,9 +106,9 @@ HANLIN_INLINE void open_panel(const PackedMatrix& w, int64_t panel, typename Pro
   }
 }
 
-// Rows row … row + kRows - 1 times an open panel.
+// Rows row … row + kRows - 1 times an open panel; `correction` is the first row's.
 template <class Product, int kRows>
-void tile(const GemmArgs& args, int64_t row, int64_t panel, const typename Product::Number* numbers, const float* scales, ReadAhead& ahead) {
+void tile(const GemmArgs& args, const int32_t* correction, int64_t row, int64_t panel, const typename Product::Number* numbers, const float* scales, ReadAhead& ahead) {
   constexpr Layout kLayout = layout_of(Product::kFormat);
   constexpr int kSub = kLayout.n_sub();
   const auto x = Product::activations(args);
@@ -80,22 +120,19 @@ void tile(const GemmArgs& args, int64_t row, int64_t panel, const typename Produ
     _mm256_storeu_ps(sums[r] + 8, _mm256_setzero_ps());
     __builtin_prefetch(args.y + (row + r) * args.ldy + panel * kPanelRows, 1);
   }
-  for (int64_t g = 0; g < groups; ++g, numbers += 512, scales += scale_floats(kLayout)) {
+  for (int64_t g = 0; g < groups; ++g, numbers += 512, scales += scale_floats(kLayout), correction += kSub) {
     ahead.step();
     HANLIN_UNROLL
     for (int sub = 0; sub < kSub; ++sub) {
-      int32_t q_sums[kRows];
-      HANLIN_UNROLL
-      for (int r = 0; r < kRows; ++r) q_sums[r] = sum_of_inputs<Product::kFormat>(x.sum + ((row + r) * groups + g) * 2, sub);
       __m256i dots[kRows][2];
-      Product::template dot_tile<kRows>(x.q + row * k + g * kGroup, k, numbers, sub, q_sums, dots);
+      Product::template dot_tile<kRows>(x.q + row * k + g * kGroup, k, numbers, sub, correction + sub, groups * kSub, dots);
       HANLIN_UNROLL
       for (int r = 0; r < kRows; ++r) {
         const __m256 x_scale = _mm256_set1_ps(x.scale[(row + r) * groups + g]);
         HANLIN_UNROLL
         for (int half = 0; half < 2; ++half) {
           float* sum = sums[r] + 8 * half;
-          _mm256_storeu_ps(sum, add_scaled<Product::kFormat>(_mm256_loadu_ps(sum), dots[r][half], scales + 8 * half, sub, x_scale, q_sums[r]));
+          _mm256_storeu_ps(sum, add_scaled<Product::kFormat>(_mm256_loadu_ps(sum), dots[r][half], scales + 8 * half, sub, x_scale, correction + r * groups * kSub + sub));
         }
       }
     }
@@ -103,60 +140,111 @@ void tile(const GemmArgs& args, int64_t row, int64_t panel, const typename Produ
   for (int r = 0; r < kRows; ++r) store_outputs(args, row + r, panel, _mm256_loadu_ps(sums[r]), _mm256_loadu_ps(sums[r] + 8));
 }
 
-// sums[2] of 8 outputs += group g of row 0, from packed numbers.
+// sums[2] of 8 outputs += group g of a row, from packed numbers.
 template <class Product>
-HANLIN_INLINE void add_packed_group(const GemmArgs& args, int64_t g, const uint8_t* quants, const uint8_t* scale_region, __m256* sums) {
+HANLIN_INLINE void add_packed_group(const GemmArgs& args, const int32_t* corrections, int64_t row, int64_t g, const uint8_t* quants,
+                                    const uint8_t* scale_region, __m256* sums) {
   constexpr Layout kLayout = layout_of(Product::kFormat);
   constexpr int kSub = kLayout.n_sub();
   const auto x = Product::activations(args);
   alignas(32) float scales[scale_floats(kLayout)];
   unpack_scales<kLayout.scales>(scale_region, g, scales);
-  const __m256 x_scale = _mm256_set1_ps(x.scale[g]);
+  const __m256 x_scale = _mm256_set1_ps(x.scale[row * (args.w->k / kGroup) + g]);
   HANLIN_UNROLL
   for (int half = 0; half < 2; ++half) {
     __m256i steps[8];
     unpack_half<Product::kFormat>(quants + g * kLayout.group_bytes(), half, steps);
     HANLIN_UNROLL
     for (int sub = 0; sub < kSub; ++sub) {
-      const int32_t q_sum = sum_of_inputs<Product::kFormat>(x.sum + 2 * g, sub);
-      const __m256i dots = Product::dot_packed(x.q + g * kGroup, steps, sub, q_sum);
-      sums[half] = add_scaled<Product::kFormat>(sums[half], dots, scales + 8 * half, sub, x_scale, q_sum);
+      const int32_t* correction = corrections + g * kSub + sub;
+      const __m256i dots = Product::dot_packed(x.q + row * args.w->k + g * kGroup, steps, sub, correction);
+      sums[half] = add_scaled<Product::kFormat>(sums[half], dots, scales + 8 * half, sub, x_scale, correction);
     }
   }
 }
 
-// kPanels at a time: memory is read fastest in several streams.
+// One row times kPanels panels as they are packed: memory is read fastest in several streams.
 template <class Product, int kPanels>
-HANLIN_INLINE void one_row_panels(const GemmArgs& args, int64_t panel) {
+HANLIN_INLINE void one_row(const GemmArgs& args, const int32_t* corrections, int64_t row, int64_t panel) {
   const int64_t stride = args.w->panel_bytes;
   const uint8_t* quants = args.w->data + panel * stride;
   const uint8_t* scale_region = quants + quant_region_bytes(layout_of(Product::kFormat), args.w->k);
   __m256 sums[kPanels][2];
   for (int p = 0; p < kPanels; ++p) sums[p][0] = sums[p][1] = _mm256_setzero_ps();
   for (int64_t g = 0; g < args.w->k / kGroup; ++g) {
-    for (int p = 0; p < kPanels; ++p) add_packed_group<Product>(args, g, quants + p * stride, scale_region + p * stride, sums[p]);
+    for (int p = 0; p < kPanels; ++p) add_packed_group<Product>(args, corrections, row, g, quants + p * stride, scale_region + p * stride, sums[p]);
   }
-  for (int p = 0; p < kPanels; ++p) store_outputs(args, 0, panel + p, sums[p][0], sums[p][1]);
+  for (int p = 0; p < kPanels; ++p) store_outputs(args, row, panel + p, sums[p][0], sums[p][1]);
+}
+
+// Rows from `row` on, at most kFewRows, times a panel as it is packed: a half's numbers stay in registers over the rows, the sums in L1.
+template <class Product>
+void few_rows(const GemmArgs& args, const int32_t* corrections, int64_t row, int64_t n_rows, int64_t panel) {
+  constexpr Layout kLayout = layout_of(Product::kFormat);
+  constexpr int kSub = kLayout.n_sub();
+  const auto x = Product::activations(args);
+  const int64_t k = args.w->k, groups = k / kGroup;
+  const uint8_t* quants = args.w->data + panel * args.w->panel_bytes;
+  const uint8_t* scale_region = quants + quant_region_bytes(kLayout, k);
+  const auto* q = x.q + row * k;
+  const float* x_scales = x.scale + row * groups;
+  __m256 sums[Product::kFewRows][2];
+  for (int64_t r = 0; r < n_rows; ++r) sums[r][0] = sums[r][1] = _mm256_setzero_ps();
+  ReadAhead ahead = read_ahead(args, panel, 1, groups);
+  for (int64_t g = 0; g < groups; ++g) {
+    ahead.step();
+    alignas(32) float scales[scale_floats(kLayout)];
+    unpack_scales<kLayout.scales>(scale_region, g, scales);
+    HANLIN_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      __m256i steps[8];
+      unpack_half<Product::kFormat>(quants + g * kLayout.group_bytes(), half, steps);
+      for (int64_t r = 0; r < n_rows; ++r) {
+        const __m256 x_scale = _mm256_set1_ps(x_scales[r * groups + g]);
+        const int32_t* correction = corrections + (r * groups + g) * kSub;
+        HANLIN_UNROLL
+        for (int sub = 0; sub < kSub; ++sub) {
+          const __m256i dots = Product::dot_packed(q + r * k + g * kGroup, steps, sub, correction + sub);
+          sums[r][half] = add_scaled<Product::kFormat>(sums[r][half], dots, scales + 8 * half, sub, x_scale, correction + sub);
+        }
+      }
+    }
+  }
+  for (int64_t r = 0; r < n_rows; ++r) store_outputs(args, row + r, panel, sums[r][0], sums[r][1]);
 }
 
 template <class Product>
 void multiply_rows(const GemmArgs& args) {
-  if (args.m == 1) {
+  constexpr int64_t kBlockRows = 256;  // their corrections take at most 64 * K bytes of scratch
+  const int64_t k = args.w->k, groups = k / kGroup;
+  auto* corrections = (int32_t*)args.scratch;
+  auto* numbers = (typename Product::Number*)((uint8_t*)args.scratch + 64 * k);
+  float* scales = (float*)(numbers + 16 * k);
+  for (int64_t begin = 0; begin < args.m; begin += kBlockRows) {
+    const int64_t n_rows = args.m - begin < kBlockRows ? args.m - begin : kBlockRows;
+    make_corrections<Product::kFormat>(Product::activations(args), groups, begin, n_rows, corrections);
     int64_t panel = args.panel_begin;
-    for (; panel + 4 <= args.panel_end; panel += 4) one_row_panels<Product, 4>(args, panel);
-    for (; panel < args.panel_end; ++panel) one_row_panels<Product, 1>(args, panel);
-    return;
-  }
-  auto* numbers = (typename Product::Number*)args.scratch;
-  float* scales = (float*)(numbers + 16 * args.w->k);
-  const int64_t n_tiles = args.m / 4 + (args.m & 2) / 2 + (args.m & 1);
-  for (int64_t panel = args.panel_begin; panel < args.panel_end && args.m > 0; ++panel) {
-    open_panel<Product>(*args.w, panel, numbers, scales);
-    ReadAhead ahead = read_ahead(args, panel, 1, n_tiles * (args.w->k / kGroup));
-    int64_t row = 0;
-    for (; row + 4 <= args.m; row += 4) tile<Product, 4>(args, row, panel, numbers, scales, ahead);
-    for (; row + 2 <= args.m; row += 2) tile<Product, 2>(args, row, panel, numbers, scales, ahead);
-    for (; row < args.m; ++row) tile<Product, 1>(args, row, panel, numbers, scales, ahead);
+    if (n_rows == 1) {
+      for (; panel + 4 <= args.panel_end; panel += 4) one_row<Product, 4>(args, corrections, begin, panel);
+      for (; panel < args.panel_end; ++panel) one_row<Product, 1>(args, corrections, begin, panel);
+    }
+    if (n_rows <= Product::kFewRows) {
+      for (; panel < args.panel_end; ++panel) few_rows<Product>(args, corrections, begin, n_rows, panel);
+    }
+    const int64_t n_tiles = n_rows / 4 + (n_rows & 2) / 2 + (n_rows & 1);
+    for (; panel < args.panel_end; ++panel) {
+      open_panel<Product>(*args.w, panel, numbers, scales);
+      ReadAhead ahead = read_ahead(args, panel, 1, n_tiles * groups);
+      const auto rows = [&]<int kRows>(int64_t& row) {
+        for (; row + kRows <= n_rows; row += kRows) {
+          tile<Product, kRows>(args, corrections + row * groups * layout_of(Product::kFormat).n_sub(), begin + row, panel, numbers, scales, ahead);
+        }
+      };
+      int64_t row = 0;
+      rows.template operator()<4>(row);
+      rows.template operator()<2>(row);
+      rows.template operator()<1>(row);
+    }
   }
 }
 
