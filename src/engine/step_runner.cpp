@@ -119,6 +119,7 @@ void StepRunner::step() {
     batch_.chunks.push_back(chunk);
     (turn.n_tokens > 1 ? n_prompt : n_decoding) += turn.n_tokens;
   }
+  update_counters();  // who asks during the step, or as soon as it sent a token, sees what runs and what it holds
   const std::span<const float> logits = model_.forward(batch_);
   const auto n_vocab = static_cast<size_t>(model_.vocab_size());
   HANLIN_CHECK(logits.size() == static_cast<size_t>(batch_.n_logits()) * n_vocab, "forward() returned other rows than asked for");

@@ -58,7 +58,10 @@ class Bench {
     controls.push_back(request->control);
     Observed* target = observed.back().get();
     request->sink = [this, target](api::TokenEvent&& event) {
-      if (target->first_event_step < 0) target->first_event_step = model.n_steps;
+      if (target->first_event_step < 0) {
+        target->first_event_step = model.n_steps;
+        target->blocks_at_first_event = counters.kv_blocks_used;
+      }
       target->take(std::move(event));
     };
     ++counters.n_requests;
@@ -460,6 +463,14 @@ TEST(StepRunner, HigherPriorityGoesFirstAndEqualOnesInOrderOfArrival) {
   EXPECT_LT(step_of(running), step_of(high));
   EXPECT_LT(step_of(high), step_of(low));
   EXPECT_LT(step_of(low), step_of(low_later));
+}
+
+// Whoever got the first token and asks for the metrics finds the request in them.
+TEST(StepRunner, CountersShowARequestBeforeItsFirstToken) {
+  Bench bench;
+  const size_t idx = bench.add(greedy(1, 8, 3));  // a prompt of one step
+  bench.run();
+  EXPECT_GE(bench.observed[idx]->blocks_at_first_event, 1);
 }
 
 TEST(StepRunner, CancelFreesTheBlocksBeforeTheNextStep) {

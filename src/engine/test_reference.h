@@ -80,7 +80,7 @@ struct Observed {
   std::vector<api::TokenLogprob> prompt_tokens;
   api::TokenEvent last;
   bool is_done = false;
-  int64_t first_event_step = -1;
+  int64_t first_event_step = -1, blocks_at_first_event = 0;
 
   explicit Observed(int n) : answers(static_cast<size_t>(n)), tokens(static_cast<size_t>(n)) {}
   void take(api::TokenEvent&& event) {
