@@ -348,17 +348,21 @@ struct Options {
 
 bool wanted(const std::string& filter, const char* name) { return filter.empty() || filter == name; }
 
+// The one product of --shape, in every format.
+void bench_shape(const Context& c, const Options& options) {
+  for (const Format& format : kFormats) {
+    for (const Product product : {Product::kInt8, Product::kInt16, Product::kF32}) {
+      const bool exists = product == Product::kF32 || format.format > Packed::kBF16;
+      if (exists && wanted(options.format, format.name) && wanted(options.kernel, name_of(product))) bench_gemm(c, format, product, options.m, options.n, options.k);
+    }
+  }
+}
+
 void bench_level(const Context& c, const Options& options) {
   // A layer of a 135M, a 1.1B and a 7B model; the matrix of one row is larger than any cache.
   for (const Format& format : kFormats) {
     if (!wanted(options.format, format.name)) continue;
     const bool quantised = format.format > Packed::kBF16;
-    if (options.m > 0) {
-      for (const Product product : {Product::kInt8, Product::kInt16, Product::kF32}) {
-        if (wanted(options.kernel, name_of(product)) && (quantised || product == Product::kF32)) bench_gemm(c, format, product, options.m, options.n, options.k);
-      }
-      continue;
-    }
     for (const Product product : {Product::kInt8, Product::kInt16}) {
       if (!quantised || !wanted(options.kernel, name_of(product))) continue;
       if (c.isa != Isa::kScalar) {
@@ -373,7 +377,6 @@ void bench_level(const Context& c, const Options& options) {
       bench_gemm(c, format, Product::kF32, c.isa == Isa::kScalar ? 16 : 256, 2048, 2048);
     }
   }
-  if (options.m > 0) return;
   if (wanted(options.kernel, "gemm_int8") && c.isa != Isa::kScalar && wanted(options.format, "Q4_0")) {
     bench_gemm(c, kFormats[3], Product::kInt8, 512, 576, 576);
     bench_gemm(c, kFormats[3], Product::kInt8, 512, 1536, 576);
@@ -403,7 +406,7 @@ int run(const Options& options) {
   Report report;
   for (Isa isa : {Isa::kScalar, Isa::kAvx2, Isa::kAvx512, Isa::kAmx}) {
     if (!isa_supported(isa) || !wanted(options.level, isa_name(isa))) continue;
-    bench_level({crew, limits, report, isa, options.budget_s}, options);
+    (options.m > 0 ? bench_shape : bench_level)({crew, limits, report, isa, options.budget_s}, options);
   }
   if (!options.json.empty()) {
     const nlohmann::json all = {{"cpu", cpu_description()}, {"threads", options.threads}, {"results", report.rows},

@@ -71,6 +71,8 @@ struct GemmArgs {
 };
 
 // Bytes of scratch that any gemm of inner size k may use.
+// Rows that an integer product takes at a time: what zeros and mins take from their sums fits into 64 * K bytes of the scratch.
+constexpr int64_t kGemmBlockRows = 256;
 static inline size_t gemm_scratch_bytes(int64_t k) { return (size_t)(k + 64) * 2 * 16 * 4 + 65536; }
 
 // ------------------------------------------------------------------------------------------------------- attention

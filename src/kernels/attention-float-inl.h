@@ -23,29 +23,25 @@ HANLIN_INLINE typename V::Reg load_stored(const uint8_t* at) {
 template <class V, int kRows>
 constexpr int registers_of_a_row() { return 2 * kRows <= V::kTileRows ? 2 * V::kChunks : V::kChunks; }
 
-// sums[r][c] += row(r) * column(c). The fewer of the two are held in registers, the others come one at a time.
+// sum(h, i) += held(h) * other(i). The first are held in registers, the others come one at a time.
+template <class V, int kHeld, int kOthers, class Held, class Other, class Sum>
+HANLIN_INLINE void add_held(const Held& held, const Other& other, const Sum& sum) {
+  typename V::Reg registers[kHeld];
+  HANLIN_UNROLL
+  for (int h = 0; h < kHeld; ++h) registers[h] = held(h);
+  HANLIN_UNROLL
+  for (int i = 0; i < kOthers; ++i) {
+    const typename V::Reg one = other(i);
+    HANLIN_UNROLL
+    for (int h = 0; h < kHeld; ++h) sum(h, i) = V::fma(registers[h], one, sum(h, i));
+  }
+}
+
+// sums[r][c] += row(r) * column(c); the fewer of the two are held.
 template <class V, int kRows, int kColumns, class Row, class Column>
 HANLIN_INLINE void add_products(const Row& row, const Column& column, typename V::Reg (*sums)[kColumns]) {
-  typename V::Reg held[kRows < kColumns ? kRows : kColumns];
-  if constexpr (kRows < kColumns) {
-    HANLIN_UNROLL
-    for (int r = 0; r < kRows; ++r) held[r] = row(r);
-    HANLIN_UNROLL
-    for (int c = 0; c < kColumns; ++c) {
-      const typename V::Reg one = column(c);
-      HANLIN_UNROLL
-      for (int r = 0; r < kRows; ++r) sums[r][c] = V::fma(held[r], one, sums[r][c]);
-    }
-  } else {
-    HANLIN_UNROLL
-    for (int c = 0; c < kColumns; ++c) held[c] = column(c);
-    HANLIN_UNROLL
-    for (int r = 0; r < kRows; ++r) {
-      const typename V::Reg one = row(r);
-      HANLIN_UNROLL
-      for (int c = 0; c < kColumns; ++c) sums[r][c] = V::fma(one, held[c], sums[r][c]);
-    }
-  }
+  if constexpr (kRows < kColumns) add_held<V, kRows, kColumns>(row, column, [&](int r, int c) -> auto& { return sums[r][c]; });
+  else add_held<V, kColumns, kRows>(column, row, [&](int c, int r) -> auto& { return sums[r][c]; });
 }
 
 // scores[r * kKeySpan + 0 … 31] of one block. `next` is prefetched line by line.

@@ -35,7 +35,6 @@ AttentionState make_state(const AttentionArgs& args) {
   AttentionState s;
   s.n_rows = args.n_tokens * args.n_heads;
   s.padded = (args.head_dim + 31) / 32 * 32;
-  const int rows = s.n_rows;
   float* next = (float*)args.scratch;
   const auto take = [&next](int64_t n) {
     float* at = next;
@@ -43,20 +42,20 @@ AttentionState make_state(const AttentionArgs& args) {
     return at;
   };
   s.weights = take(V::kTileRows * kKeySpan);
-  s.q = take((int64_t)rows * s.padded);
-  s.out = take((int64_t)rows * s.padded);
-  s.sum = take(rows * 16);
-  s.maximum = take(rows);
-  s.begin = (int64_t*)take(rows * 2);
-  s.end = (int64_t*)take(rows * 2);
+  s.q = take((int64_t)s.n_rows * s.padded);
+  s.out = take((int64_t)s.n_rows * s.padded);
+  s.sum = take(s.n_rows * 16);
+  s.maximum = take(s.n_rows);
+  s.begin = (int64_t*)take(s.n_rows * 2);
+  s.end = (int64_t*)take(s.n_rows * 2);
   if (args.kv_type == KvType::kQ8_0) {
     const int n_tiles = s.padded / 32;
-    s.int8 = {n_tiles, (int16_t*)take((int64_t)rows * s.padded / 2), take((int64_t)rows * n_tiles), (int16_t*)take(V::kTileRows * n_tiles * kKeySpan / 2),
+    s.int8 = {n_tiles, (int16_t*)take((int64_t)s.n_rows * s.padded / 2), take((int64_t)s.n_rows * n_tiles), (int16_t*)take(V::kTileRows * n_tiles * kKeySpan / 2),
               take(V::kTileRows * n_tiles), take(n_tiles * kKeySpan), take(n_tiles), 0, 0};
   }
-  memset(s.out, 0, (size_t)rows * (size_t)s.padded * 4);
-  memset(s.sum, 0, (size_t)rows * 64);
-  for (int row = 0; row < rows; ++row) {
+  memset(s.out, 0, (size_t)s.n_rows * (size_t)s.padded * 4);
+  memset(s.sum, 0, (size_t)s.n_rows * 64);
+  for (int row = 0; row < s.n_rows; ++row) {
     const int t = row / args.n_heads, h = row % args.n_heads;
     const float* q = args.q + t * args.ldq + (int64_t)h * args.head_dim;
     float* scaled = s.q + (int64_t)row * s.padded;

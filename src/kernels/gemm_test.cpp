@@ -133,8 +133,8 @@ TEST_P(Gemm, Int16AgreesWithDouble) {
   }
 }
 
-// A batch must answer each row as if it were alone, to the bit: the same seed gives the same text in any company.
-// To the bit: kernels take few and many rows differently.
+// A batch must answer each row as if it were alone, to the bit: the same seed gives the same text in any company. Kernels take
+// few and many rows differently.
 TEST_P(Gemm, RowsDoNotDependOnTheBatch) {
   const int64_t n = 40, k = 512, most = 45;
   const auto w = random_matrix(info(), n, k, 9);

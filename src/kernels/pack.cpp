@@ -271,15 +271,13 @@ int64_t packed_bytes(Packed format, int64_t n, int64_t k) {
 }
 
 void pack_panel(Packed format, const uint8_t* rows, int64_t row_stride, int n_rows, int64_t k, uint8_t* dst) {
-  if (!is_float(format)) {
-    return with_format(format, [&]<Packed kFormat>() {
-      if constexpr (!is_float(kFormat)) pack_quantised<kFormat>(rows, row_stride, n_rows, k, dst);
-    });
-  }
-  memset(dst, 0, (size_t)panel_bytes(format, k));
-  if (format == Packed::kF32) pack_columns<4>(rows, row_stride, n_rows, k, dst);
-  if (format == Packed::kF16) pack_columns<2>(rows, row_stride, n_rows, k, dst);
-  if (format == Packed::kBF16) pack_pairs(rows, row_stride, n_rows, k, dst);
+  with_format(format, [&]<Packed kFormat>() {
+    if constexpr (!is_float(kFormat)) return pack_quantised<kFormat>(rows, row_stride, n_rows, k, dst);
+    memset(dst, 0, (size_t)panel_bytes(format, k));
+    if constexpr (kFormat == Packed::kF32) pack_columns<4>(rows, row_stride, n_rows, k, dst);
+    if constexpr (kFormat == Packed::kF16) pack_columns<2>(rows, row_stride, n_rows, k, dst);
+    if constexpr (kFormat == Packed::kBF16) pack_pairs(rows, row_stride, n_rows, k, dst);
+  });
 }
 
 int layout_version() { return kLayoutVersion; }

@@ -130,7 +130,6 @@ void amx_panels(Tiles& tiles, const GemmArgs& args, const int32_t* corrections, 
 
 template <class Tiles, Packed kFormat>
 void amx_gemm(const GemmArgs& args) {
-  constexpr int64_t kBlockRows = 256;
   if (args.m < kTile) return vnni_gemm<kFormat>(args);
   Tiles tiles;
   tiles.configure(tile_config<layout_of(kFormat).n_sub()>());
@@ -139,7 +138,7 @@ void amx_gemm(const GemmArgs& args) {
   for (int64_t begin = 0; begin < args.m;) {
     // A last block below 16 rows would have no tile: it takes some from this one.
     const int64_t left = args.m - begin;
-    const int64_t n_rows = left <= kBlockRows ? left : left < kBlockRows + kTile ? kBlockRows - kTile : kBlockRows;
+    const int64_t n_rows = left <= kGemmBlockRows ? left : left < kGemmBlockRows + kTile ? kGemmBlockRows - kTile : kGemmBlockRows;
     make_corrections<kFormat>(args, begin, n_rows, corrections);
     int64_t panel = args.panel_begin;
     for (; panel + 2 <= args.panel_end; panel += 2) amx_panels<Tiles, kFormat, 2>(tiles, args, corrections, open, begin, n_rows, panel);

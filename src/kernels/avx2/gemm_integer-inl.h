@@ -140,26 +140,32 @@ void tile(const GemmArgs& args, const int32_t* correction, int64_t row, int64_t 
   for (int r = 0; r < kRows; ++r) store_outputs(args, row + r, panel, _mm256_loadu_ps(sums[r]), _mm256_loadu_ps(sums[r] + 8));
 }
 
+// sum of 8 outputs += a row's group, with numbers as unpack_half leaves them.
+template <class Product, class Number>
+HANLIN_INLINE __m256 add_half(__m256 sum, const Number* q, float x_scale, const int32_t* correction, const __m256i* steps, const float* scales) {
+  constexpr int kSub = layout_of(Product::kFormat).n_sub();
+  HANLIN_UNROLL
+  for (int sub = 0; sub < kSub; ++sub) {
+    const __m256i dots = Product::dot_packed(q, steps, sub, correction + sub);
+    sum = add_scaled<Product::kFormat>(sum, dots, scales, sub, _mm256_set1_ps(x_scale), correction + sub);
+  }
+  return sum;
+}
+
 // sums[2] of 8 outputs += group g of a row, from packed numbers.
 template <class Product>
 HANLIN_INLINE void add_packed_group(const GemmArgs& args, const int32_t* corrections, int64_t row, int64_t g, const uint8_t* quants,
                                     const uint8_t* scale_region, __m256* sums) {
   constexpr Layout kLayout = layout_of(Product::kFormat);
-  constexpr int kSub = kLayout.n_sub();
   const auto x = Product::activations(args);
   alignas(32) float scales[scale_floats(kLayout)];
   unpack_scales<kLayout.scales>(scale_region, g, scales);
-  const __m256 x_scale = _mm256_set1_ps(x.scale[row * (args.w->k / kGroup) + g]);
   HANLIN_UNROLL
   for (int half = 0; half < 2; ++half) {
     __m256i steps[8];
     unpack_half<Product::kFormat>(quants + g * kLayout.group_bytes(), half, steps);
-    HANLIN_UNROLL
-    for (int sub = 0; sub < kSub; ++sub) {
-      const int32_t* correction = corrections + g * kSub + sub;
-      const __m256i dots = Product::dot_packed(x.q + row * args.w->k + g * kGroup, steps, sub, correction);
-      sums[half] = add_scaled<Product::kFormat>(sums[half], dots, scales + 8 * half, sub, x_scale, correction);
-    }
+    sums[half] = add_half<Product>(sums[half], x.q + row * args.w->k + g * kGroup, x.scale[row * (args.w->k / kGroup) + g],
+                                   corrections + g * kLayout.n_sub(), steps, scales + 8 * half);
   }
 }
 
@@ -181,7 +187,6 @@ HANLIN_INLINE void one_row(const GemmArgs& args, const int32_t* corrections, int
 template <class Product>
 void few_rows(const GemmArgs& args, const int32_t* corrections, int64_t row, int64_t n_rows, int64_t panel) {
   constexpr Layout kLayout = layout_of(Product::kFormat);
-  constexpr int kSub = kLayout.n_sub();
   const auto x = Product::activations(args);
   const int64_t k = args.w->k, groups = k / kGroup;
   const uint8_t* quants = args.w->data + panel * args.w->panel_bytes;
@@ -200,13 +205,8 @@ void few_rows(const GemmArgs& args, const int32_t* corrections, int64_t row, int
       __m256i steps[8];
       unpack_half<Product::kFormat>(quants + g * kLayout.group_bytes(), half, steps);
       for (int64_t r = 0; r < n_rows; ++r) {
-        const __m256 x_scale = _mm256_set1_ps(x_scales[r * groups + g]);
-        const int32_t* correction = corrections + (r * groups + g) * kSub;
-        HANLIN_UNROLL
-        for (int sub = 0; sub < kSub; ++sub) {
-          const __m256i dots = Product::dot_packed(q + r * k + g * kGroup, steps, sub, correction + sub);
-          sums[r][half] = add_scaled<Product::kFormat>(sums[r][half], dots, scales + 8 * half, sub, x_scale, correction + sub);
-        }
+        sums[r][half] = add_half<Product>(sums[r][half], q + r * k + g * kGroup, x_scales[r * groups + g],
+                                          corrections + (r * groups + g) * kLayout.n_sub(), steps, scales + 8 * half);
       }
     }
   }
@@ -215,13 +215,12 @@ void few_rows(const GemmArgs& args, const int32_t* corrections, int64_t row, int
 
 template <class Product>
 void multiply_rows(const GemmArgs& args) {
-  constexpr int64_t kBlockRows = 256;  // their corrections take at most 64 * K bytes of scratch
   const int64_t k = args.w->k, groups = k / kGroup;
   auto* corrections = (int32_t*)args.scratch;
   auto* numbers = (typename Product::Number*)((uint8_t*)args.scratch + 64 * k);
   float* scales = (float*)(numbers + 16 * k);
-  for (int64_t begin = 0; begin < args.m; begin += kBlockRows) {
-    const int64_t n_rows = args.m - begin < kBlockRows ? args.m - begin : kBlockRows;
+  for (int64_t begin = 0; begin < args.m; begin += kGemmBlockRows) {
+    const int64_t n_rows = args.m - begin < kGemmBlockRows ? args.m - begin : kGemmBlockRows;
     make_corrections<Product::kFormat>(Product::activations(args), groups, begin, n_rows, corrections);
     int64_t panel = args.panel_begin;
     if (n_rows == 1) {

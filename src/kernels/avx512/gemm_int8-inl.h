@@ -247,11 +247,10 @@ void panels_by_rows(const GemmArgs& args, const int32_t* corrections, uint8_t* s
 
 template <Packed kFormat>
 void many_rows_of(const GemmArgs& args) {
-  constexpr int64_t kBlockRows = 256;  // their corrections take at most 64 * K bytes of scratch
   int32_t* corrections = (int32_t*)args.scratch;
   uint8_t* open = (uint8_t*)args.scratch + 64 * args.w->k;
-  for (int64_t begin = 0; begin < args.m; begin += kBlockRows) {
-    const int64_t n_rows = args.m - begin < kBlockRows ? args.m - begin : kBlockRows;
+  for (int64_t begin = 0; begin < args.m; begin += kGemmBlockRows) {
+    const int64_t n_rows = args.m - begin < kGemmBlockRows ? args.m - begin : kGemmBlockRows;
     make_corrections<kFormat>(args, begin, n_rows, corrections);
     int64_t panel = args.panel_begin;
     for (; panel + 2 <= args.panel_end; panel += 2) panels_by_rows<kFormat, 2>(args, corrections, open, begin, n_rows, panel);
