@@ -234,25 +234,26 @@ const char* name_of(Product product) { return product == Product::kF32 ? "gemm_f
 void bench_gemm(const Context& c, const Format& format, Product product, int64_t m, int64_t n, int64_t k) {
   const KernelTable& table = kernel_table(c.isa);
   const auto gemm = product == Product::kF32 ? table.gemm_f32 : product == Product::kInt8 ? table.gemm_int8 : table.gemm_int16;
-  if (gemm == nullptr || (product == Product::kInt8 && table.takes_int16 && table.takes_int16(format.format))) return;
+  if (product == Product::kInt8 && table.takes_int16(format.format)) return;
   const int threads = c.crew.size();
   Memory weights(packed_bytes(format.format, n, k)), scratch((gemm_scratch_bytes(k) + 4096) * threads);
   const PackedMatrix w = {format.format, n, k, panel_bytes(format.format, k), weights.data()};
   const auto x = random_values(m * k);
-  std::vector<int8_t> q(m * k);
+  const int64_t ldq = k % 1024 == 0 ? k + 64 : k;  // as the backend does it
+  std::vector<int8_t> q(m * ldq);
   std::vector<float> scale(m * k / 32), y(m * n);
   std::vector<int32_t> sum(m * k / 16);
-  std::vector<int16_t> q16(m * k);
-  if (product == Product::kInt16) table.quantize_rows16(x.data(), k, m, k, q16.data(), scale.data(), sum.data());
-  else table.quantize_rows(x.data(), k, m, k, q.data(), scale.data(), sum.data());
+  std::vector<int16_t> q16(m * ldq);
+  if (product == Product::kInt16) table.quantize_rows16(x.data(), k, m, k, q16.data(), ldq, scale.data(), sum.data());
+  else table.quantize_rows(x.data(), k, m, k, q.data(), ldq, scale.data(), sum.data());
   const int64_t panels = (n + kPanelRows - 1) / kPanelRows;
   const double seconds = median_s(c.crew, [&](int i) {
     GemmArgs args = {};
     args.w = &w;
     args.x = x.data();
     args.ldx = k;
-    args.xq = {q.data(), scale.data(), sum.data()};
-    args.xq16 = {q16.data(), scale.data(), sum.data()};
+    args.xq = {q.data(), ldq, scale.data(), sum.data()};
+    args.xq16 = {q16.data(), ldq, scale.data(), sum.data()};
     args.m = m;
     args.panel_begin = panels * i / threads;
     args.panel_end = panels * (i + 1) / threads;
@@ -314,7 +315,7 @@ void bench_elementwise(const Context& c) {
   std::vector<int32_t> sum(n / 16);
   [[maybe_unused]] static volatile double sink;
   const std::pair<const char*, std::function<void()>> cases[] = {
-      {"quantize_rows", [&] { table.quantize_rows(a.data(), n, 1, n, q.data(), scale.data(), sum.data()); }},
+      {"quantize_rows", [&] { table.quantize_rows(a.data(), n, 1, n, q.data(), n, scale.data(), sum.data()); }},
       {"rms_norm", [&] { table.rms_norm(a.data(), b.data(), 0, 1e-5f, n, y.data()); }},
       {"layer_norm", [&] { table.layer_norm(a.data(), b.data(), b.data(), 1e-5f, n, y.data()); }},
       {"add", [&] { table.add(a.data(), b.data(), n, y.data()); }},

@@ -95,10 +95,12 @@ class CpuBackend final : public Backend {
     });
   }
 
-  // Activations as the products with quantised weights take them. Two terms: row i becomes the int8 rows 2 i and, what that
-  // left, 2 i + 1, which keep 15 bits together.
-  kernels::QuantRows round_to_int8(TensorView x, bool two_terms);
-  kernels::QuantRows16 round_to_int16(TensorView x);
+  struct RoundedRows {
+    AlignedBuffer values, scales, sums;
+  };
+  // Activations as the products with quantised weights take them, kept in `memory`: QuantRows or QuantRows16 by its quantiser.
+  template <typename Rows, typename T>
+  Rows round_rows(TensorView x, RoundedRows& memory, void (*quantize)(const float*, int64_t, int64_t, int64_t, T*, int64_t, float*, int32_t*));
   // linear() where all rows are precise or none is.
   void multiply(TensorView x, std::span<const LinearCall> calls, bool precise);
 
@@ -145,11 +147,7 @@ class CpuBackend final : public Backend {
   std::vector<KvWriteUnit> kv_write_units_;
   std::vector<const uint8_t*> block_pointers_;
   AlignedBuffer attention_parts_;  // per part [tile tokens][group heads][E] and the stats of each query
-  struct RoundedRows {
-    AlignedBuffer values, scales, sums;
-  };
   RoundedRows int8_, int16_;
-  AlignedBuffer rests_;        // what the first of two terms left
   AlignedBuffer sorted_rows_;  // linear's rows of one kind and their results
 };
 

@@ -1,4 +1,4 @@
-// Products of activations and weights: rounding, shares of panels and rows, products in 15 bits.
+// Products of activations and weights: rounding, shares of panels and rows.
 #include "backend/cpu_backend.h"
 
 namespace hanlin {
@@ -10,6 +10,20 @@ namespace {
 
 // Rows of activations that one product works on at a time: their rounded form stays in the second-level cache.
 constexpr int64_t kRowsPerBlock = 256;
+
+// Row stride of rounded activations. Rows that are a multiple of 1024 bytes apart would share too few sets of the first-level
+// cache, from which a product takes a few bytes of each of 32 rows at a time.
+template <typename T>
+constexpr int64_t row_stride(int64_t k) {
+  constexpr auto kBytes = static_cast<int64_t>(sizeof(T));
+  return k * kBytes % 1024 == 0 ? k + 64 / kBytes : k;
+}
+
+// Rows from `row` on; `groups` of 32 inputs each.
+template <typename Rows>
+Rows rows_from(const Rows& x, int64_t row, int64_t groups) {
+  return {x.q + row * x.ldq, x.ldq, x.scale + row * groups, x.sum + row * groups * 2};
+}
 
 enum class Product { kF32, kInt8, kInt16 };
 
@@ -51,50 +65,24 @@ void CpuBackend::linear(TensorView x, std::span<const LinearCall> calls, std::sp
   }
 }
 
-kernels::QuantRows16 CpuBackend::round_to_int16(TensorView x) {
-  const int64_t k = x.cols, groups = k / kGroup;
-  int16_t* values = grow<int16_t>(int16_.values, x.rows * k);
-  float* scales = grow<float>(int16_.scales, x.rows * groups);
-  int32_t* sums = grow<int32_t>(int16_.sums, x.rows * groups * 2);
+template <typename Rows, typename T>
+Rows CpuBackend::round_rows(TensorView x, RoundedRows& memory, void (*quantize)(const float*, int64_t, int64_t, int64_t, T*, int64_t, float*, int32_t*)) {
+  const int64_t k = x.cols, groups = k / kGroup, ldq = row_stride<T>(k);
+  T* values = grow<T>(memory.values, x.rows * ldq);
+  float* scales = grow<float>(memory.scales, x.rows * groups);
+  int32_t* sums = grow<int32_t>(memory.sums, x.rows * groups * 2);
   for_row_ranges(x, [&](int64_t begin, int64_t end) {
-    table_.quantize_rows16(x.row(begin), x.stride, end - begin, k, values + begin * k, scales + begin * groups, sums + begin * groups * 2);
+    quantize(x.row(begin), x.stride, end - begin, k, values + begin * ldq, ldq, scales + begin * groups, sums + begin * groups * 2);
   });
-  return {values, scales, sums};
-}
-
-kernels::QuantRows CpuBackend::round_to_int8(TensorView x, bool two_terms) {
-  const int64_t k = x.cols, groups = k / kGroup, n_rows = two_terms ? 2 * x.rows : x.rows;
-  int8_t* values = grow<int8_t>(int8_.values, n_rows * k);
-  float* scales = grow<float>(int8_.scales, n_rows * groups);
-  int32_t* sums = grow<int32_t>(int8_.sums, n_rows * groups * 2);
-  const auto round = [&](const float* from, int64_t stride, int64_t n, int64_t first) {
-    table_.quantize_rows(from, stride, n, k, values + first * k, scales + first * groups, sums + first * groups * 2);
-  };
-  if (!two_terms) {
-    for_row_ranges(x, [&](int64_t begin, int64_t end) { round(x.row(begin), x.stride, end - begin, begin); });
-  } else {
-    float* rests = grow<float>(rests_, x.rows * k);
-    for_rows(x, [&](int64_t row) {
-      const int64_t first = 2 * row;
-      round(x.row(row), x.stride, 1, first);
-      float* rest = rests + row * k;
-      for (int64_t i = 0; i < k; ++i) {
-        rest[i] = x.row(row)[i] - scales[first * groups + i / kGroup] * static_cast<float>(values[first * k + i]);
-      }
-      round(rest, k, 1, first + 1);
-    });
-  }
-  return {values, scales, sums};
+  return {values, ldq, scales, sums};
 }
 
 void CpuBackend::multiply(TensorView x, std::span<const LinearCall> calls, bool precise) {
   if (x.rows == 0) return;
   const int64_t k = x.cols, groups = k / kGroup;
-  const bool two_terms = precise && table_.gemm_int16 == nullptr;
   const auto product_of = [&](const CpuWeight& weight) {
     if (activations_ != Activations::kAuto || !is_quantised(weight.dtype)) return Product::kF32;
-    const bool int16 = table_.gemm_int16 != nullptr && (precise || table_.takes_int16(weight.packed.format));
-    return int16 ? Product::kInt16 : Product::kInt8;
+    return precise || table_.takes_int16(weight.packed.format) ? Product::kInt16 : Product::kInt8;
   };
   kernels::QuantRows int8{};
   kernels::QuantRows16 int16{};
@@ -102,8 +90,8 @@ void CpuBackend::multiply(TensorView x, std::span<const LinearCall> calls, bool 
   for (const LinearCall& call : calls) {
     const auto* weight = static_cast<const CpuWeight*>(call.weight);
     const Product product = product_of(*weight);
-    if (product == Product::kInt8 && int8.q == nullptr) int8 = round_to_int8(x, two_terms);
-    if (product == Product::kInt16 && int16.q == nullptr) int16 = round_to_int16(x);
+    if (product == Product::kInt8 && int8.q == nullptr) int8 = round_rows<kernels::QuantRows>(x, int8_, table_.quantize_rows);
+    if (product == Product::kInt16 && int16.q == nullptr) int16 = round_rows<kernels::QuantRows16>(x, int16_, table_.quantize_rows16);
     n_panels += weight->n_panels();
   }
 
@@ -112,9 +100,7 @@ void CpuBackend::multiply(TensorView x, std::span<const LinearCall> calls, bool 
   // threads end together: nine units of four panels would leave one of two threads without work for a tenth of the time.
   const int64_t wanted = n_panels / (pool_.n_threads() * (x.rows <= 8 ? 8 : 4));
   const int64_t panels_per_unit = std::clamp<int64_t>(wanted / 4 * 4, 4, x.rows <= 8 ? 64 : 8);
-  const size_t gemm_bytes = (kernels::gemm_scratch_bytes(k) + 63) / 64 * 64;
-  const int64_t tile_columns = panels_per_unit * kPanelRows;
-  reserve_scratch(gemm_bytes + (two_terms ? static_cast<size_t>(2 * std::min(x.rows, kRowsPerBlock) * tile_columns) * sizeof(float) : 0));
+  reserve_scratch(kernels::gemm_scratch_bytes(k));
   std::vector<LinearUnit>& units = linear_units_;
   units.clear();
   int64_t n_left = n_panels * ((x.rows + kRowsPerBlock - 1) / kRowsPerBlock);
@@ -153,26 +139,11 @@ void CpuBackend::multiply(TensorView x, std::span<const LinearCall> calls, bool 
     const Product product = product_of(*weight);
     if (product == Product::kF32) return table_.gemm_f32(args);
     if (product == Product::kInt16) {
-      args.xq16 = {int16.q + unit.row_begin * k, int16.scale + unit.row_begin * groups, int16.sum + unit.row_begin * groups * 2};
+      args.xq16 = rows_from(int16, unit.row_begin, groups);
       return table_.gemm_int16(args);
     }
-    const int64_t first = two_terms ? 2 * unit.row_begin : unit.row_begin;
-    args.xq = {int8.q + first * k, int8.scale + first * groups, int8.sum + first * groups * 2};
-    if (!two_terms) return table_.gemm_int8(args);
-    // Both terms into a tile that stays in the cache, then their sum (and the bias) into the output.
-    const int64_t column = unit.panel_begin * kPanelRows, n_columns = std::min(weight->n, unit.panel_end * kPanelRows) - column;
-    auto* tile = reinterpret_cast<float*>(scratch_[static_cast<size_t>(thread_idx)].data() + gemm_bytes);
-    args.m = 2 * unit.n_rows;
-    args.bias = nullptr;
-    args.y = tile - column;  // the kernel adds the panel's column again
-    args.ldy = tile_columns;
+    args.xq = rows_from(int8, unit.row_begin, groups);
     table_.gemm_int8(args);
-    for (int64_t row = 0; row < unit.n_rows; ++row) {
-      float* out = unit.call->out.row(unit.row_begin + row) + column;
-      const float* term = tile + 2 * row * tile_columns;
-      table_.add(term, term + tile_columns, n_columns, out);
-      if (unit.call->bias != nullptr) table_.add(out, unit.call->bias + column, n_columns, out);
-    }
   });
 }
 

@@ -33,16 +33,20 @@ struct PackedMatrix {
 
 // Activations rounded to int8 in groups of 32: x ≈ scale * q, |q| <= 127. The largest value of a group is 127, 126, 125 or
 // 124 steps, whichever leaves the least squared error with the best scale for its q, sum(x q) / sum(q q).
-//   q [M, K], scale [M, K/32], sum [M, K/16] = sums of 16 consecutive q. K is a multiple of 32.
+//   q [M, K] with row stride ldq, scale [M, K/32], sum [M, K/16] = sums of 16 consecutive q. K is a multiple of 32.
 struct QuantRows {
   const int8_t* q;
+  int64_t ldq;
   const float* scale;
   const int32_t* sum;
 };
 
-// Activations rounded to int16 in groups of 32: x ≈ scale * q, the largest value of a group is 32767 steps. Shapes as above.
+// Activations rounded to int16 in groups of 32: x ≈ scale * q, the largest value of a group is 32767 steps or, in digits, 32639.
+// Shapes as above. In memory a group is 32 numbers of 16 bits or, where KernelTable::int16_in_digits says so, its 32 high digits
+// and then its 32 low ones, both int8: q = 256 * high + low.
 struct QuantRows16 {
   const int16_t* q;
+  int64_t ldq;
   const float* scale;
   const int32_t* sum;
 };
@@ -137,11 +141,11 @@ struct KernelTable {
   Isa isa;  // the level that filled this table last
 
   // Rounds M rows of K floats to int8 groups (QuantRows above). Rows with only zeros get scale 0. NaN becomes 0.
-  void (*quantize_rows)(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t* q, float* scale, int32_t* sum);
+  void (*quantize_rows)(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t* q, int64_t ldq, float* scale, int32_t* sum);
   void (*gemm_int8)(const GemmArgs& args);
-  // The same in 16 bits, and the formats that gemm_int8 leaves to it. All three are null at levels where two int8 products are as
-  // fast as one of int16.
-  void (*quantize_rows16)(const float* x, int64_t ldx, int64_t m, int64_t k, int16_t* q, float* scale, int32_t* sum);
+  // The same in 16 bits, for rows that need them, and the formats that gemm_int8 leaves to it.
+  bool int16_in_digits;
+  void (*quantize_rows16)(const float* x, int64_t ldx, int64_t m, int64_t k, int16_t* q, int64_t ldq, float* scale, int32_t* sum);
   void (*gemm_int16)(const GemmArgs& args);
   bool (*takes_int16)(Packed format);
   void (*gemm_f32)(const GemmArgs& args);

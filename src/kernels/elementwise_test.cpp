@@ -194,15 +194,15 @@ TEST_P(Elementwise, Rope) {
 TEST_P(Elementwise, QuantizeRows) {
   double total = 0, plain_total = 0;
   for (int64_t k : {32, 64, 96, 576, 2048}) {
-    const int64_t m = 3, ldx = k + 5;
+    const int64_t m = 3, ldx = k + 5, ldq = k + 7;
     auto x = normal_values(m * ldx, 4, 12);
     for (int64_t i = 0; i < 32; ++i) x[ldx + i] = 0;  // a group of zeros
     x[2 * ldx + 3] = NAN;
     x[2 * ldx + k - 1] = 1000;
-    std::vector<int8_t> q(m * k + 1, 99);
+    std::vector<int8_t> q(m * ldq, 99);
     std::vector<float> scale(m * k / 32);
     std::vector<int32_t> sum(m * k / 16);
-    table().quantize_rows(x.data(), ldx, m, k, q.data(), scale.data(), sum.data());
+    table().quantize_rows(x.data(), ldx, m, k, q.data(), ldq, scale.data(), sum.data());
     for (int64_t row = 0; row < m; ++row) {
       for (int64_t g = 0; g < k / 32; ++g) {
         float amax = 0;
@@ -216,7 +216,7 @@ TEST_P(Elementwise, QuantizeRows) {
         for (int64_t i = 0; i < 32; ++i) {
           const float value = x[row * ldx + g * 32 + i];
           const double exact = std::isfinite(value) ? value : 0;
-          const int actual = q[row * k + g * 32 + i];
+          const int actual = q[row * ldq + g * 32 + i];
           ASSERT_LE(std::abs(actual), 127);
           sums[i / 16] += actual;
           xq += exact * actual;
@@ -234,9 +234,49 @@ TEST_P(Elementwise, QuantizeRows) {
         ASSERT_EQ(sum[row * (k / 16) + 2 * g + 1], sums[1]);
       }
     }
-    ASSERT_EQ(q[m * k], 99);
+    for (int64_t row = 0; row < m; ++row) {
+      for (int64_t i = k; i < ldq; ++i) ASSERT_EQ(q[row * ldq + i], 99);
+    }
   }
   EXPECT_LT(total, 0.9 * plain_total);
+}
+
+TEST_P(Elementwise, QuantizeRows16) {
+  const bool digits = table().int16_in_digits;
+  const double steps = digits ? 32639 : 32767;
+  for (int64_t k : {32, 64, 96, 576}) {
+    const int64_t m = 3, ldx = k + 5, ldq = k + 6;
+    auto x = normal_values(m * ldx, 4, 12);
+    for (int64_t i = 0; i < 32; ++i) x[ldx + i] = 0;
+    x[2 * ldx + 3] = NAN;
+    x[2 * ldx + k - 1] = -INFINITY;
+    std::vector<int16_t> q(m * ldq, 99);
+    std::vector<float> scale(m * k / 32);
+    std::vector<int32_t> sum(m * k / 16);
+    table().quantize_rows16(x.data(), ldx, m, k, q.data(), ldq, scale.data(), sum.data());
+    for (int64_t row = 0; row < m; ++row) {
+      for (int64_t g = 0; g < k / 32; ++g) {
+        const float* in = &x[row * ldx + g * 32];
+        const int16_t* group = &q[row * ldq + g * 32];
+        double amax = 0;
+        for (int64_t i = 0; i < 32; ++i) amax = std::isnan(in[i]) ? amax : std::max(amax, std::fabs(std::clamp<double>(in[i], -FLT_MAX, FLT_MAX)));
+        const double step = scale[row * (k / 32) + g];
+        ASSERT_NEAR(step, amax / steps, 1e-6 * step);
+        int32_t sums[2] = {0, 0};
+        for (int64_t i = 0; i < 32; ++i) {
+          const auto* bytes = (const int8_t*)group;
+          const int actual = digits ? 256 * bytes[i] + bytes[32 + i] : group[i];
+          const double exact = std::isnan(in[i]) ? 0 : std::clamp<double>(in[i], -FLT_MAX, FLT_MAX);
+          ASSERT_LE(std::abs(actual), steps);
+          ASSERT_NEAR(step * actual, exact, 0.501 * step) << "row " << row << " value " << g * 32 + i;
+          sums[i / 16] += actual;
+        }
+        ASSERT_EQ(sum[row * (k / 16) + 2 * g], sums[0]);
+        ASSERT_EQ(sum[row * (k / 16) + 2 * g + 1], sums[1]);
+      }
+      for (int64_t i = k; i < ldq; ++i) ASSERT_EQ(q[row * ldq + i], 99);
+    }
+  }
 }
 
 TEST_P(Elementwise, QuantizeRowsOfExtremesStaysInRange) {
@@ -244,7 +284,7 @@ TEST_P(Elementwise, QuantizeRowsOfExtremesStaysInRange) {
   int8_t q[32];
   float scale;
   int32_t sum[2];
-  table().quantize_rows(x, 32, 1, 32, q, &scale, sum);
+  table().quantize_rows(x, 32, 1, 32, q, 32, &scale, sum);
   EXPECT_EQ(q[0], 127);
   EXPECT_EQ(q[1], -127);
   EXPECT_EQ(q[2], 0);

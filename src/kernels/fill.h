@@ -16,6 +16,7 @@ void fill_avx2_quantize(KernelTable& table);
 void fill_avx512(KernelTable& table);
 void fill_avx512_attention(KernelTable& table);
 void fill_avx512_gemm_int8(KernelTable& table);
+void fill_avx512_gemm_int16(KernelTable& table);
 void fill_avx512_gemm_f32(KernelTable& table);
 void fill_avx512_quantize(KernelTable& table);
 void fill_amx(KernelTable& table);

@@ -239,11 +239,11 @@ void rope(float* x, const float* cos, const float* sin, int64_t n_rot, bool neox
 constexpr float kGroupSteps[4] = {127.0f, 126.0f, 125.0f, 124.0f};
 
 // Groups whose largest value is below 1e-35 count as zeros: 127 / amax would leave the float range.
-void quantize_rows(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t* q, float* scale, int32_t* sum) {
+void quantize_rows(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t* q, int64_t ldq, float* scale, int32_t* sum) {
   for (int64_t row = 0; row < m; ++row) {
     for (int64_t g = 0; g < k / kGroup; ++g) {
       const float* in = x + row * ldx + g * kGroup;
-      int8_t* out = q + row * k + g * kGroup;
+      int8_t* out = q + row * ldq + g * kGroup;
       float unit[kGroup], amax = 0;  // in units of the largest value
       for (int i = 0; i < kGroup; ++i) unit[i] = in[i] == in[i] ? in[i] : 0.0f;
       for (int i = 0; i < kGroup; ++i) amax = fabsf(unit[i]) > amax ? fabsf(unit[i]) : amax;

@@ -63,6 +63,6 @@ class EmulatedTiles {
 
 }  // namespace
 
-void fill_amx_emulated(KernelTable& table) { table.gemm_int8 = amx_gemm_int8<EmulatedTiles>; }
+void fill_amx_emulated(KernelTable& table) { fill_products<EmulatedTiles>(table); }
 
 }  // namespace hanlin::kernels

@@ -1,4 +1,4 @@
-// The AMX level: int8 products on tiles; everything else is the AVX-512 level's.
+// The AMX level: integer products on tiles; everything else is the AVX-512 level's.
 #include "kernels/amx/gemm-inl.h"
 #include "kernels/fill.h"
 
@@ -57,7 +57,7 @@ class HardwareTiles {
 
 void fill_amx(KernelTable& table) {
   table.isa = Isa::kAmx;
-  table.gemm_int8 = amx_gemm_int8<HardwareTiles>;
+  fill_products<HardwareTiles>(table);
 }
 
 }  // namespace hanlin::kernels

@@ -79,10 +79,10 @@ HANLIN_INLINE void store_int16(const __m256* unit, int16_t* q, int32_t* sum) {
 }
 
 // Groups whose largest value is below 1e-35 count as zeros, as in quantize_rows.
-void quantize_rows16(const float* x, int64_t ldx, int64_t m, int64_t k, int16_t* q, float* scale, int32_t* sum) {
+void quantize_rows16(const float* x, int64_t ldx, int64_t m, int64_t k, int16_t* q, int64_t ldq, float* scale, int32_t* sum) {
   const __m256 sign = _mm256_set1_ps(-0.0f), one = _mm256_set1_ps(1.0f), minus_one = _mm256_set1_ps(-1.0f);
   for (int64_t row = 0; row < m; ++row) {
-    for (int64_t g = 0; g < k / kGroup; ++g, q += kGroup, ++scale, sum += 2) {
+    for (int64_t g = 0; g < k / kGroup; ++g, ++scale, sum += 2) {
       __m256 unit[4], most = _mm256_setzero_ps();
       HANLIN_UNROLL
       for (int i = 0; i < 4; ++i) {
@@ -98,8 +98,9 @@ void quantize_rows16(const float* x, int64_t ldx, int64_t m, int64_t k, int16_t*
       HANLIN_UNROLL
       for (int i = 0; i < 4; ++i) unit[i] = _mm256_max_ps(_mm256_min_ps(_mm256_mul_ps(unit[i], inverse), one), minus_one);
       *scale = amax < 1e-35f ? 0.0f : amax / 32767.0f;
-      store_int16(unit, q, sum);
-      store_int16(unit + 2, q + 16, sum + 1);
+      int16_t* out = q + row * ldq + g * kGroup;
+      store_int16(unit, out, sum);
+      store_int16(unit + 2, out + 16, sum + 1);
     }
   }
 }
@@ -107,6 +108,7 @@ void quantize_rows16(const float* x, int64_t ldx, int64_t m, int64_t k, int16_t*
 }  // namespace
 
 void fill_avx2_gemm_int16(KernelTable& table) {
+  table.int16_in_digits = false;
   table.quantize_rows16 = quantize_rows16;
   table.gemm_int16 = gemm_int16;
   table.takes_int16 = takes_16_bits;

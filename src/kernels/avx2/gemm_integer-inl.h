@@ -6,7 +6,7 @@
 // A Product is a struct for one format, kFormat, with
 //   Number                                               what an open panel holds, 512 for each group of 32 inputs
 //   kFewRows                                             up to so many rows are faster without an open panel
-//   activations(args)                                    {q, scale, sum} of the rows that it takes
+//   activations(args)                                    {q, ldq, scale, sum} of the rows that it takes
 //   store_half(steps, half, numbers)                     puts 8 outputs of a group (unpack_half) into an open panel
 //   dot_tile<kRows>(q, ldq, numbers, sub, correction, ldc, dots)
 //                                                        dots[kRows][2]: sums of sub-group `sub`, the format's zero taken off, of rows
@@ -125,7 +125,7 @@ void tile(const GemmArgs& args, const int32_t* correction, int64_t row, int64_t 
     HANLIN_UNROLL
     for (int sub = 0; sub < kSub; ++sub) {
       __m256i dots[kRows][2];
-      Product::template dot_tile<kRows>(x.q + row * k + g * kGroup, k, numbers, sub, correction + sub, groups * kSub, dots);
+      Product::template dot_tile<kRows>(x.q + row * x.ldq + g * kGroup, x.ldq, numbers, sub, correction + sub, groups * kSub, dots);
       HANLIN_UNROLL
       for (int r = 0; r < kRows; ++r) {
         const __m256 x_scale = _mm256_set1_ps(x.scale[(row + r) * groups + g]);
@@ -164,7 +164,7 @@ HANLIN_INLINE void add_packed_group(const GemmArgs& args, const int32_t* correct
   for (int half = 0; half < 2; ++half) {
     __m256i steps[8];
     unpack_half<Product::kFormat>(quants + g * kLayout.group_bytes(), half, steps);
-    sums[half] = add_half<Product>(sums[half], x.q + row * args.w->k + g * kGroup, x.scale[row * (args.w->k / kGroup) + g],
+    sums[half] = add_half<Product>(sums[half], x.q + row * x.ldq + g * kGroup, x.scale[row * (args.w->k / kGroup) + g],
                                    corrections + g * kLayout.n_sub(), steps, scales + 8 * half);
   }
 }
@@ -191,7 +191,7 @@ void few_rows(const GemmArgs& args, const int32_t* corrections, int64_t row, int
   const int64_t k = args.w->k, groups = k / kGroup;
   const uint8_t* quants = args.w->data + panel * args.w->panel_bytes;
   const uint8_t* scale_region = quants + quant_region_bytes(kLayout, k);
-  const auto* q = x.q + row * k;
+  const auto* q = x.q + row * x.ldq;
   const float* x_scales = x.scale + row * groups;
   __m256 sums[Product::kFewRows][2];
   for (int64_t r = 0; r < n_rows; ++r) sums[r][0] = sums[r][1] = _mm256_setzero_ps();
@@ -205,7 +205,7 @@ void few_rows(const GemmArgs& args, const int32_t* corrections, int64_t row, int
       __m256i steps[8];
       unpack_half<Product::kFormat>(quants + g * kLayout.group_bytes(), half, steps);
       for (int64_t r = 0; r < n_rows; ++r) {
-        sums[r][half] = add_half<Product>(sums[r][half], q + r * k + g * kGroup, x_scales[r * groups + g],
+        sums[r][half] = add_half<Product>(sums[r][half], q + r * x.ldq + g * kGroup, x_scales[r * groups + g],
                                           corrections + (r * groups + g) * kLayout.n_sub(), steps, scales + 8 * half);
       }
     }

@@ -13,6 +13,7 @@ void fill_avx512(KernelTable& table) {
   fill_avx512_quantize(table);
   fill_avx512_attention(table);
   fill_avx512_gemm_int8(table);
+  fill_avx512_gemm_int16(table);
   fill_avx512_gemm_f32(table);
 }
 

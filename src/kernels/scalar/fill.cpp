@@ -17,13 +17,13 @@ void store_row(const GemmArgs& args, int64_t row, int64_t panel, const float* su
 }
 
 // y += x_scale * (scale * sum (q * (u - zero)) - min * sum q): the inner sums are exact integers.
-void group_rows(const GemmArgs& args, const Layout& layout, const Group& group, int64_t g, int64_t row, int n_rows,
+template <class Activations>
+void group_rows(const Activations& x, int64_t k, const Layout& layout, const Group& group, int64_t g, int64_t row, int n_rows,
                 float (*acc)[kPanelRows]) {
-  const int64_t k = args.w->k;
   for (int r = 0; r < n_rows; ++r) {
-    const int8_t* q = args.xq.q + (row + r) * k + g * kGroup;
-    const int32_t* q_sum = args.xq.sum + (row + r) * (k / 16) + 2 * g;
-    const float x_scale = args.xq.scale[(row + r) * (k / kGroup) + g];
+    const auto* q = x.q + (row + r) * x.ldq + g * kGroup;
+    const int32_t* q_sum = x.sum + (row + r) * (k / 16) + 2 * g;
+    const float x_scale = x.scale[(row + r) * (k / kGroup) + g];
     for (int sub = 0; sub < 2; ++sub) {
       int32_t sums[kPanelRows];
       for (int n = 0; n < kPanelRows; ++n) sums[n] = -layout.zero * q_sum[sub];
@@ -39,7 +39,8 @@ void group_rows(const GemmArgs& args, const Layout& layout, const Group& group, 
   }
 }
 
-void gemm_int8(const GemmArgs& args) {
+template <class Activations>
+void multiply(const GemmArgs& args, const Activations& x) {
   const Layout layout = layout_of(args.w->format);
   Group group;
   for (int64_t panel = args.panel_begin; panel < args.panel_end; ++panel) {
@@ -48,9 +49,36 @@ void gemm_int8(const GemmArgs& args) {
       float acc[kRows][kPanelRows] = {{0}};
       for (int64_t g = 0; g < args.w->k / kGroup; ++g) {
         read_group(*args.w, layout, panel, g, &group);
-        group_rows(args, layout, group, g, row, n_rows, acc);
+        group_rows(x, args.w->k, layout, group, g, row, n_rows, acc);
       }
       for (int r = 0; r < n_rows; ++r) store_row(args, row + r, panel, acc[r]);
+    }
+  }
+}
+
+void gemm_int8(const GemmArgs& args) { multiply(args, args.xq); }
+void gemm_int16(const GemmArgs& args) { multiply(args, args.xq16); }
+
+// Groups whose largest value is below 1e-35 count as zeros, as in quantize_rows.
+void quantize_rows16(const float* x, int64_t ldx, int64_t m, int64_t k, int16_t* q, int64_t ldq, float* scale, int32_t* sum) {
+  for (int64_t row = 0; row < m; ++row) {
+    for (int64_t g = 0; g < k / kGroup; ++g, ++scale, sum += 2) {
+      const float* in = x + row * ldx + g * kGroup;
+      int16_t* out = q + row * ldq + g * kGroup;
+      float amax = 0;
+      for (int i = 0; i < kGroup; ++i) amax = fabsf(in[i]) > amax ? fabsf(in[i]) : amax;
+      amax = amax > FLT_MAX ? FLT_MAX : amax;
+      const bool is_zero = amax < 1e-35f;
+      const float steps = 32767.0f, inverse = is_zero ? 0.0f : 1.0f / amax;
+      *scale = is_zero ? 0.0f : amax / steps;
+      sum[0] = sum[1] = 0;
+      for (int i = 0; i < kGroup; ++i) {
+        float unit = in[i] == in[i] ? in[i] * inverse : 0.0f;
+        unit = unit > 1.0f ? 1.0f : unit < -1.0f ? -1.0f : unit;
+        // 1.5 * 2^23 leaves the nearest even whole number in the low bits.
+        out[i] = (int16_t)(int32_t)((unit * steps + 12582912.0f) - 12582912.0f);
+        sum[i / 16] += out[i];
+      }
     }
   }
 }
@@ -76,6 +104,10 @@ void fill_scalar(KernelTable& table) {
   fill_generic(table);
   table.kv_write = kv_write;
   table.gemm_int8 = gemm_int8;
+  table.int16_in_digits = false;
+  table.quantize_rows16 = quantize_rows16;
+  table.gemm_int16 = gemm_int16;
+  table.takes_int16 = [](Packed) { return false; };
   table.gemm_f32 = gemm_f32;
   table.attention = attention;
 }
