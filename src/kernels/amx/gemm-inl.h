@@ -1,7 +1,7 @@
-// int8 and int16 activations times packed weights on AMX tiles, written over a class Tiles that is the hardware (tiles.h) or its
-// emulation (tiles_emulated.h, for tests on machines without AMX).
+// int8 and int16 activations times packed weights on AMX tiles, written over a class Tiles that is the hardware (fill.cpp) or its
+// emulation (emulated.cpp, for tests on machines without AMX).
 //
-// From 16 rows on. The open panel of the VNNI kernel is already a B tile: a group of 32 inputs is 8 rows (inputs / 4) of 64
+// From 16 rows on. A panel's group, unpacked to bytes, is already a B tile: 32 inputs are 8 rows (inputs / 4) of 64
 // bytes (16 outputs x 4 inputs), unsigned; a sub-group of 16 inputs is 4 rows. The A tile is 16 rows of activations as they
 // stand in memory, signed, `ldq` bytes apart. One group: up to 2 A x 2 B tiles, 4 C tiles of int32, which go through a buffer
 // in L1 and are folded into f32 sums with AVX-512 while the tiles work on the next group.

@@ -152,12 +152,19 @@ HANLIN_INLINE __m256 add_half(__m256 sum, const Number* q, float x_scale, const 
   return sum;
 }
 
-// Calls for what one row wants some groups later; what lies behind the panel is the next one. The hardware's prefetchers alone
-// lose a fifth where groups are not a power of two or scales stand for 32 inputs.
+// Calls for what one row wants some groups after g, of a panel or, past its end, of the panel `next`. The hardware's prefetchers
+// alone lose a fifth where groups are not a power of two or scales stand for 32 inputs, and begin anew with every panel.
 template <Layout kLayout>
-HANLIN_INLINE void prefetch_ahead(const uint8_t* group, const uint8_t* scale_region, int64_t g) {
-  for (int i = 0; i < kLayout.group_bytes(); i += 64) _mm_prefetch((const char*)group + 1536 + i, _MM_HINT_T0);
-  if (kLayout.scale_span() == kGroup) _mm_prefetch((const char*)scale_region + g * kLayout.scale_bytes() + 256, _MM_HINT_T0);
+HANLIN_INLINE void prefetch_ahead(const uint8_t* quants, const uint8_t* next, int64_t groups, int64_t g) {
+  constexpr int kBytes = kLayout.group_bytes(), kAhead = 1536 / kBytes;
+  constexpr int kScaleBytes = kLayout.scale_bytes() * kGroup / kLayout.scale_span(), kScalesAhead = 256 / kScaleBytes;
+  const auto at = [&](int64_t wanted) { return wanted < groups ? quants + wanted * kBytes : next + (wanted - groups) * kBytes; };
+  const auto scales_at = [&](int64_t wanted) {
+    return wanted < groups ? quants + groups * kBytes + wanted * kScaleBytes : next + groups * kBytes + (wanted - groups) * kScaleBytes;
+  };
+  const uint8_t* group = at(g + kAhead);
+  for (int i = 0; i < kBytes; i += 64) _mm_prefetch((const char*)group + i, _MM_HINT_T0);
+  _mm_prefetch((const char*)scales_at(g + kScalesAhead), _MM_HINT_T0);
 }
 
 // One row times kPanels panels as they are packed: memory is read fastest in several streams.
@@ -168,6 +175,7 @@ HANLIN_INLINE void one_row(const GemmArgs& args, const int32_t* corrections, int
   const int64_t stride = args.w->panel_bytes, groups = args.w->k / kGroup;
   const uint8_t* quants = args.w->data + panel * stride;
   const uint8_t* scale_region = quants + quant_region_bytes(kLayout, args.w->k);
+  const uint8_t* next = panel + kPanels < args.panel_end || args.next == nullptr ? quants + kPanels * stride : args.next;
   const auto* q = x.q + row * x.ldq;
   const float* x_scales = x.scale + row * groups;
   __m256 sums[kPanels][2];
@@ -175,7 +183,7 @@ HANLIN_INLINE void one_row(const GemmArgs& args, const int32_t* corrections, int
   for (int64_t g = 0; g < groups; ++g, q += kGroup, corrections += kLayout.n_sub()) {
     for (int p = 0; p < kPanels; ++p) {
       const uint8_t* group = quants + p * stride + g * kLayout.group_bytes();
-      prefetch_ahead<kLayout>(group, scale_region + p * stride, g);
+      prefetch_ahead<kLayout>(quants + p * stride, next + p * stride, groups, g);
       alignas(32) float scales[scale_floats(kLayout)];
       unpack_scales<kLayout.scales>(scale_region + p * stride, g, scales);
       HANLIN_UNROLL

@@ -11,7 +11,7 @@ void gemm_int16(const GemmArgs& args) {
   });
 }
 
-constexpr float kDigitSteps = 127 * 256 + 127;  // of a group's largest value: both digits are then at most 127
+constexpr float kDigitSteps = 127 * 256 + 127;  // of a group's largest value: its high digit is then at most 127
 
 // 16 values, in units of the largest, to the high digits at out[0 … 15] and the low ones at out[32 … 47]; returns their sum.
 HANLIN_INLINE int32_t store_digits(__m512 unit, int8_t* out) {
