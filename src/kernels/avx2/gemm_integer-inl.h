@@ -112,7 +112,8 @@ void tile(const GemmArgs& args, const int32_t* correction, int64_t row, int64_t 
   constexpr Layout kLayout = layout_of(Product::kFormat);
   constexpr int kSub = kLayout.n_sub();
   const auto x = Product::activations(args);
-  const int64_t k = args.w->k, groups = k / kGroup;
+  const int64_t groups = args.w->k / kGroup, ldq = x.ldq;
+  const auto* q = x.q + row * ldq;
   float sums[kRows][16];
   HANLIN_UNROLL
   for (int r = 0; r < kRows; ++r) {  // an initialiser becomes `rep stos`, which takes a twentieth of a short product's time
@@ -120,12 +121,12 @@ void tile(const GemmArgs& args, const int32_t* correction, int64_t row, int64_t 
     _mm256_storeu_ps(sums[r] + 8, _mm256_setzero_ps());
     __builtin_prefetch(args.y + (row + r) * args.ldy + panel * kPanelRows, 1);
   }
-  for (int64_t g = 0; g < groups; ++g, numbers += 512, scales += scale_floats(kLayout), correction += kSub) {
+  for (int64_t g = 0; g < groups; ++g, q += kGroup, numbers += 512, scales += scale_floats(kLayout), correction += kSub) {
     ahead.step();
     HANLIN_UNROLL
     for (int sub = 0; sub < kSub; ++sub) {
       __m256i dots[kRows][2];
-      Product::template dot_tile<kRows>(x.q + row * x.ldq + g * kGroup, x.ldq, numbers, sub, correction + sub, groups * kSub, dots);
+      Product::template dot_tile<kRows>(q, ldq, numbers, sub, correction + sub, groups * kSub, dots);
       HANLIN_UNROLL
       for (int r = 0; r < kRows; ++r) {
         const __m256 x_scale = _mm256_set1_ps(x.scale[(row + r) * groups + g]);
