@@ -16,12 +16,18 @@ struct ReadAhead {
   }
 };
 
+// The panels that the thread takes next when those before `panel` are done: the call's or, behind its last ones, what args.next
+// names. Only to be prefetched: without either they are not of the matrix.
+HANLIN_INLINE const uint8_t* panels_after(const GemmArgs& args, int64_t panel) {
+  return panel < args.panel_end || args.next == nullptr ? args.w->data + panel * args.w->panel_bytes : args.next;
+}
+
 // What follows the n_panels panels from `panel` on: as many again, or behind the call's last ones what args.next names. It is
 // spread over `steps` steps.
 inline ReadAhead read_ahead(const GemmArgs& args, int64_t panel, int64_t n_panels, int64_t steps) {
   const int64_t left = args.panel_end - panel - n_panels;
   const int64_t bytes = left > 0 ? (left < n_panels ? left : n_panels) * args.w->panel_bytes : args.next_bytes;
-  return {left > 0 ? args.w->data + (panel + n_panels) * args.w->panel_bytes : args.next, (bytes + 64 * steps - 1) / (64 * steps)};
+  return {panels_after(args, panel + n_panels), (bytes + 64 * steps - 1) / (64 * steps)};
 }
 
 }  // namespace

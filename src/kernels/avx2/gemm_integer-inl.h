@@ -176,7 +176,7 @@ HANLIN_INLINE void one_row(const GemmArgs& args, const int32_t* corrections, int
   const int64_t stride = args.w->panel_bytes, groups = args.w->k / kGroup;
   const uint8_t* quants = args.w->data + panel * stride;
   const uint8_t* scale_region = quants + quant_region_bytes(kLayout, args.w->k);
-  const uint8_t* next = panel + kPanels < args.panel_end || args.next == nullptr ? quants + kPanels * stride : args.next;
+  const uint8_t* next = panels_after(args, panel + kPanels);
   const auto* q = x.q + row * x.ldq;
   const float* x_scales = x.scale + row * groups;
   __m256 sums[kPanels][2];
