@@ -141,7 +141,7 @@ TEST_P(Gemm, Int16AgreesWithDouble) {
 // A batch must answer each row as if it were alone, to the bit: the same seed gives the same text in any company. Kernels take
 // few and many rows differently.
 TEST_P(Gemm, RowsDoNotDependOnTheBatch) {
-  const int64_t n = 40, k = 512, most = 45;
+  const int64_t n = 90, k = 512, most = 45;
   const auto w = random_matrix(info(), n, k, 9);
   const Activations a(table(), most, k, 10);
   Buffer<uint8_t> scratch(gemm_scratch_bytes(k));
