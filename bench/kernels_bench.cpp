@@ -239,7 +239,7 @@ void bench_gemm(const Context& c, const Format& format, Product product, int64_t
   Memory weights(packed_bytes(format.format, n, k)), scratch((gemm_scratch_bytes(k) + 4096) * threads);
   const PackedMatrix w = {format.format, n, k, panel_bytes(format.format, k), weights.data()};
   const auto x = random_values(m * k);
-  const int64_t ldq = k % 1024 == 0 ? k + 64 : k;  // as the backend does it
+  const int64_t ldq = quant_row_stride(k, product == Product::kInt16 ? 2 : 1);
   std::vector<int8_t> q(m * ldq);
   std::vector<float> scale(m * k / 32), y(m * n);
   std::vector<int32_t> sum(m * k / 16);

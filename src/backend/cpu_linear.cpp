@@ -11,14 +11,6 @@ namespace {
 // Rows of activations that one product works on at a time: their rounded form stays in the second-level cache.
 constexpr int64_t kRowsPerBlock = 256;
 
-// Row stride of rounded activations. Rows that are a multiple of 1024 bytes apart would share too few sets of the first-level
-// cache, from which a product takes a few bytes of each of 32 rows at a time.
-template <typename T>
-constexpr int64_t row_stride(int64_t k) {
-  constexpr auto kBytes = static_cast<int64_t>(sizeof(T));
-  return k * kBytes % 1024 == 0 ? k + 64 / kBytes : k;
-}
-
 // Rows from `row` on; `groups` of 32 inputs each.
 template <typename Rows>
 Rows rows_from(const Rows& x, int64_t row, int64_t groups) {
@@ -67,7 +59,7 @@ void CpuBackend::linear(TensorView x, std::span<const LinearCall> calls, std::sp
 
 template <typename Rows, typename T>
 Rows CpuBackend::round_rows(TensorView x, RoundedRows& memory, void (*quantize)(const float*, int64_t, int64_t, int64_t, T*, int64_t, float*, int32_t*)) {
-  const int64_t k = x.cols, groups = k / kGroup, ldq = row_stride<T>(k);
+  const int64_t k = x.cols, groups = k / kGroup, ldq = kernels::quant_row_stride(k, sizeof(T));
   T* values = grow<T>(memory.values, x.rows * ldq);
   float* scales = grow<float>(memory.scales, x.rows * groups);
   int32_t* sums = grow<int32_t>(memory.sums, x.rows * groups * 2);

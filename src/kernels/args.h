@@ -74,9 +74,13 @@ struct GemmArgs {
   int64_t next_bytes = 0;
 };
 
-// Bytes of scratch that any gemm of inner size k may use.
+// Row stride for K rounded activations of element_bytes. Rows that are a multiple of 1024 bytes apart would share too few sets of
+// the first-level cache, from which a product takes a few bytes of each of 32 rows at a time. Other strides are right, but slower.
+static inline int64_t quant_row_stride(int64_t k, int64_t element_bytes) { return k * element_bytes % 1024 == 0 ? k + 64 / element_bytes : k; }
+
 // Rows that an integer product takes at a time: what zeros and mins take from their sums fits into 64 * K bytes of the scratch.
 constexpr int64_t kGemmBlockRows = 256;
+// Bytes of scratch that any gemm of inner size k may use.
 static inline size_t gemm_scratch_bytes(int64_t k) { return (size_t)(k + 64) * 2 * 16 * 4 + 65536; }
 
 // ------------------------------------------------------------------------------------------------------- attention

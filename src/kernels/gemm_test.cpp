@@ -18,19 +18,17 @@ const char* form_name(Form form) { return form == Form::kF32 ? "f32" : form == F
 
 struct Activations {
   Activations(const KernelTable& table, int64_t m, int64_t k, uint32_t seed)
-      : k(k), ldq(k + 32), digits(table.int16_in_digits), x(random_floats(m * k, seed)), q(m * ldq), q16(m * ldq), scale(m * (k / 32)), scale16(m * (k / 32)), sum(m * (k / 16)), sum16(m * (k / 16)) {
+      : k(k), ldq(k + 32), table(table), x(random_floats(m * k, seed)), q(m * ldq), q16(m * ldq), scale(m * (k / 32)), scale16(m * (k / 32)), sum(m * (k / 16)), sum16(m * (k / 16)) {
     if (k % 32 != 0) return;
     table.quantize_rows(x.data(), k, m, k, q.data(), ldq, scale.data(), sum.data());
     table.quantize_rows16(x.data(), k, m, k, q16.data(), ldq, scale16.data(), sum16.data());
   }
   // What the product in `form` takes for value i of row `row`.
   double value(Form form, int64_t row, int64_t i) const {
-    const int64_t at = row * k + i, at_q = row * ldq + i;
+    const int64_t at = row * k + i;
     if (form == Form::kF32) return x[at];
-    if (form == Form::kInt8) return (double)scale[at / 32] * q[at_q];
-    const auto* group = (const int8_t*)&q16[row * ldq + i / 32 * 32];
-    const int number = digits ? 256 * group[i % 32] + group[32 + i % 32] : q16[at_q];
-    return (double)scale16[at / 32] * number;
+    if (form == Form::kInt8) return (double)scale[at / 32] * q[row * ldq + i];
+    return (double)scale16[at / 32] * int16_value(table, &q16[row * ldq + i / 32 * 32], i % 32);
   }
   // The arguments' activations from row `row` on.
   void set(GemmArgs& args, int64_t row) const {
@@ -40,7 +38,7 @@ struct Activations {
     args.xq16 = {q16.data() + row * ldq, ldq, scale16.data() + row * (k / 32), sum16.data() + row * (k / 16)};
   }
   int64_t k, ldq;
-  bool digits;
+  const KernelTable& table;
   std::vector<float> x;
   std::vector<int8_t> q;
   std::vector<int16_t> q16;

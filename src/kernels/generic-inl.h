@@ -238,22 +238,29 @@ void rope(float* x, const float* cos, const float* sin, int64_t n_rot, bool neox
 // the best of four leaves about 15 % less squared error than the first.
 constexpr float kGroupSteps[4] = {127.0f, 126.0f, 125.0f, 124.0f};
 
-// Groups whose largest value is below 1e-35 count as zeros: 127 / amax would leave the float range.
+// A group in units of its largest magnitude, which is returned: NaN becomes 0, infinities the largest float. Groups whose largest
+// value is below 1e-35 count as zeros: 127 / amax would leave the float range.
+HANLIN_INLINE float group_in_units(const float* in, float* unit) {
+  float amax = 0;
+  for (int i = 0; i < kGroup; ++i) unit[i] = in[i] == in[i] ? in[i] : 0.0f;
+  for (int i = 0; i < kGroup; ++i) amax = fabsf(unit[i]) > amax ? fabsf(unit[i]) : amax;
+  amax = amax > FLT_MAX ? FLT_MAX : amax;
+  const float inverse = amax < 1e-35f ? 0.0f : 1.0f / amax;
+  for (int i = 0; i < kGroup; ++i) {
+    unit[i] *= inverse;
+    unit[i] = unit[i] > 1.0f ? 1.0f : unit[i];
+    unit[i] = unit[i] < -1.0f ? -1.0f : unit[i];
+  }
+  return amax < 1e-35f ? 0.0f : amax;
+}
+
 void quantize_rows(const float* x, int64_t ldx, int64_t m, int64_t k, int8_t* q, int64_t ldq, float* scale, int32_t* sum) {
   for (int64_t row = 0; row < m; ++row) {
     for (int64_t g = 0; g < k / kGroup; ++g) {
       const float* in = x + row * ldx + g * kGroup;
       int8_t* out = q + row * ldq + g * kGroup;
-      float unit[kGroup], amax = 0;  // in units of the largest value
-      for (int i = 0; i < kGroup; ++i) unit[i] = in[i] == in[i] ? in[i] : 0.0f;
-      for (int i = 0; i < kGroup; ++i) amax = fabsf(unit[i]) > amax ? fabsf(unit[i]) : amax;
-      amax = amax > FLT_MAX ? FLT_MAX : amax;
-      const float inverse = amax < 1e-35f ? 0.0f : 1.0f / amax;
-      for (int i = 0; i < kGroup; ++i) {
-        unit[i] *= inverse;
-        unit[i] = unit[i] > 1.0f ? 1.0f : unit[i];
-        unit[i] = unit[i] < -1.0f ? -1.0f : unit[i];
-      }
+      float unit[kGroup];
+      const float amax = group_in_units(in, unit);
       float best = -1, best_scale = 0;
       int32_t sums[2] = {0, 0};
       for (int c = 0; c < 4; ++c) {

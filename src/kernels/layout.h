@@ -53,6 +53,7 @@ struct Layout {
     }
     return 0;
   }
+  constexpr int group_scale_bytes() const { return scale_bytes() * kGroup / scale_span(); }  // a group's share of a record
   constexpr bool has_min() const {
     return scales == Scales::kDM || scales == Scales::kSuperU8 || scales == Scales::kSuperNib;
   }

@@ -53,6 +53,12 @@ inline std::vector<float> random_floats(size_t n, uint32_t seed, float scale = 1
   return values;
 }
 
+// Number i of a group of int16 activations as `table`'s level stores it.
+inline int int16_value(const KernelTable& table, const int16_t* group, int64_t i) {
+  const auto* digits = (const int8_t*)group;
+  return table.int16_in_digits ? 256 * digits[i] + digits[32 + i] : group[i];
+}
+
 inline double f16_to_double(uint16_t bits) {
   const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
   const double magnitude = exponent == 31 ? (mantissa ? NAN : INFINITY)

@@ -64,15 +64,15 @@ OpenPanel open_panel(const PackedMatrix& w, int64_t panel, uint8_t* numbers, flo
   return {kLayout.bits == 8 ? quants : numbers, scales};
 }
 
-// Integer sums of one sub-group: dots[a][p][16 rows][16 outputs]. kGroupBytes: of activations.
-template <class Tiles, int kSub, int kGroupBytes, int kATiles, int kPanels>
+// Integer sums of one sub-group: dots[a][p][16 rows][16 outputs]. kBytes: of a group's activations.
+template <class Tiles, int kSub, int kBytes, int kATiles, int kPanels>
 HANLIN_INLINE void tile_products(Tiles& tiles, const int8_t* const* q, int64_t ldq, const OpenPanel* w, int64_t g, int sub,
                                  int32_t (*dots)[kPanels][kTile * 16]) {
   tiles.template zero<0>();
   if constexpr (kPanels == 2) tiles.template zero<1>();
   if constexpr (kATiles == 2) tiles.template zero<2>();
   if constexpr (kATiles == 2 && kPanels == 2) tiles.template zero<3>();
-  const int64_t a = g * kGroupBytes + sub * 16, b = g * 512 + sub * 256;
+  const int64_t a = g * kBytes + sub * 16, b = g * 512 + sub * 256;
   tiles.template load<4>(q[0] + a, ldq);
   tiles.template load<6>(w[0].numbers + b, 64);
   tiles.template dot<0, 4, 6>();
@@ -95,7 +95,7 @@ HANLIN_INLINE void tile_products(Tiles& tiles, const int8_t* const* q, int64_t l
 template <class Tiles, int kSub, bool kMin, bool kDigits, int kRowTiles, int kPanels>
 void amx_tile(Tiles& tiles, const GemmArgs& args, const OpenPanel* w, const int32_t* corrections, int64_t block, const int64_t* first, int64_t panel) {
   constexpr int kScaleFloats = 16 * kSub * (kMin ? 2 : 1);
-  constexpr int kATiles = kDigits ? 2 : kRowTiles, kGroupBytes = kGroup * (1 + kDigits);
+  constexpr int kATiles = kDigits ? 2 : kRowTiles;
   static_assert(!kDigits || kRowTiles == 1);
   const QuantRows x = activations<kDigits>(args);
   const int64_t groups = args.w->k / kGroup, steps = groups * kSub;
@@ -109,11 +109,11 @@ void amx_tile(Tiles& tiles, const GemmArgs& args, const OpenPanel* w, const int3
     }
   }
   // Step i is sub-group i % kSub of group i / kSub. The tiles run one step ahead of the folding.
-  tile_products<Tiles, kSub, kGroupBytes, kATiles, kPanels>(tiles, q, x.ldq, w, 0, 0, dots[0]);
+  tile_products<Tiles, kSub, kGroupBytes<kDigits>, kATiles, kPanels>(tiles, q, x.ldq, w, 0, 0, dots[0]);
   for (int64_t i = 0; i < steps; ++i) {
     const int64_t next = i + 1, g = i / kSub;
     const int sub = (int)(i % kSub);
-    if (next < steps) tile_products<Tiles, kSub, kGroupBytes, kATiles, kPanels>(tiles, q, x.ldq, w, next / kSub, (int)(next % kSub), dots[next % 2]);
+    if (next < steps) tile_products<Tiles, kSub, kGroupBytes<kDigits>, kATiles, kPanels>(tiles, q, x.ldq, w, next / kSub, (int)(next % kSub), dots[next % 2]);
     __m512 scale[kPanels], min[kPanels];
     for (int p = 0; p < kPanels; ++p) {
       scale[p] = _mm512_load_ps(w[p].scales + g * kScaleFloats + 16 * sub);

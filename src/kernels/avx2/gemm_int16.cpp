@@ -108,7 +108,6 @@ void quantize_rows16(const float* x, int64_t ldx, int64_t m, int64_t k, int16_t*
 }  // namespace
 
 void fill_avx2_gemm_int16(KernelTable& table) {
-  table.int16_in_digits = false;
   table.quantize_rows16 = quantize_rows16;
   table.gemm_int16 = gemm_int16;
   table.takes_int16 = takes_16_bits;

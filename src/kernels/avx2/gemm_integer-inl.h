@@ -157,15 +157,11 @@ HANLIN_INLINE __m256 add_half(__m256 sum, const Number* q, float x_scale, const 
 // alone lose a fifth where groups are not a power of two or scales stand for 32 inputs, and begin anew with every panel.
 template <Layout kLayout>
 HANLIN_INLINE void prefetch_ahead(const uint8_t* quants, const uint8_t* next, int64_t groups, int64_t g) {
-  constexpr int kBytes = kLayout.group_bytes(), kAhead = 1536 / kBytes;
-  constexpr int kScaleBytes = kLayout.scale_bytes() * kGroup / kLayout.scale_span(), kScalesAhead = 256 / kScaleBytes;
-  const auto at = [&](int64_t wanted) { return wanted < groups ? quants + wanted * kBytes : next + (wanted - groups) * kBytes; };
-  const auto scales_at = [&](int64_t wanted) {
-    return wanted < groups ? quants + groups * kBytes + wanted * kScaleBytes : next + groups * kBytes + (wanted - groups) * kScaleBytes;
-  };
-  const uint8_t* group = at(g + kAhead);
-  for (int i = 0; i < kBytes; i += 64) _mm_prefetch((const char*)group + i, _MM_HINT_T0);
-  _mm_prefetch((const char*)scales_at(g + kScalesAhead), _MM_HINT_T0);
+  constexpr int kBytes = kLayout.group_scale_bytes();
+  prefetch_group<kLayout, 1536>(quants, next, groups, g);
+  const int64_t wanted = g + 256 / kBytes;
+  const uint8_t* panel = wanted < groups ? quants + wanted * kBytes : next + (wanted - groups) * kBytes;
+  _mm_prefetch((const char*)panel + quant_region_bytes(kLayout, groups * kGroup), _MM_HINT_T0);
 }
 
 // One row times kPanels panels as they are packed: memory is read fastest in several streams.

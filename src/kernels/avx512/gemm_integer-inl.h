@@ -8,7 +8,7 @@
 // More rows: a group of two panels is unpacked into 16 registers and used for up to kTileRows rows, whose sums are in L1.
 // In both, each row sees the same operations in the same order, so a row's result does not depend on its company.
 //
-// Zero point: the integer sum starts at -zero * sum(q), read from a table made once per call. Mins: the same table holds
+// Zero point: the integer sum starts at -zero * sum(q), read from a table made once for a tile of rows. Mins: the same table holds
 // scale_x * sum(q) as f32, and min times that is subtracted.
 #pragma once
 
@@ -20,7 +20,11 @@ namespace {
 
 constexpr int kTileRows = 32;
 
-// The activations as bytes, ldq counts them too; a group is kGroup * n_digits of them.
+// Bytes of activations that a group takes.
+template <bool kDigits>
+constexpr int kGroupBytes = kGroup * (1 + kDigits);
+
+// The activations as bytes; ldq counts them too.
 template <bool kDigits>
 HANLIN_INLINE QuantRows activations(const GemmArgs& args) {
   if constexpr (!kDigits) return args.xq;
@@ -108,17 +112,11 @@ HANLIN_INLINE void add_group(__m512* sums, const __m512i (*w)[8], const GroupSca
   }
 }
 
-// Calls for what is wanted kAhead groups after group g: of the panel `quants` with its `groups` groups or, past its end, of the
-// panel `next`, whose scales come nearer too.
-template <Packed kFormat>
-HANLIN_INLINE void prefetch_group(const uint8_t* quants, const uint8_t* next, int64_t groups, int64_t g) {
-  constexpr Layout kLayout = layout_of(kFormat);
-  constexpr int kBytes = kLayout.group_bytes(), kAhead = 2048 / kBytes, kScaleStep = kLayout.scale_bytes() * kGroup / kLayout.scale_span();
-  const int64_t wanted = g + kAhead;
-  const uint8_t* ahead = wanted < groups ? quants + wanted * kBytes : next + (wanted - groups) * kBytes;
-  HANLIN_UNROLL
-  for (int i = 0; i < kBytes; i += 64) _mm_prefetch((const char*)ahead + i, _MM_HINT_T0);
-  _mm_prefetch((const char*)next + groups * kBytes + g * kScaleStep, _MM_HINT_T1);
+// Calls for what is wanted some groups after g, and for the scales of the panel `next`.
+template <Layout kLayout>
+HANLIN_INLINE void prefetch_ahead(const uint8_t* quants, const uint8_t* next, int64_t groups, int64_t g) {
+  prefetch_group<kLayout, 2048>(quants, next, groups, g);
+  _mm_prefetch((const char*)next + quant_region_bytes(kLayout, groups * kGroup) + g * kLayout.group_scale_bytes(), _MM_HINT_T1);
 }
 
 // ------------------------------------------------------------------------------------------------------------ few rows
@@ -154,13 +152,13 @@ void few_rows_panels(const GemmArgs& args, const int32_t* corrections, int64_t p
     HANLIN_UNROLL
     for (int p = 0; p < kPanels; ++p) {
       const uint8_t* src = quants + p * stride + g * kBytes;
-      prefetch_group<kFormat>(quants + p * stride, next + p * stride, groups, g);
+      prefetch_ahead<kLayout>(quants + p * stride, next + p * stride, groups, g);
       __m512i w[8];
       unpack_group<kFormat>(src, w);
       const GroupScales scales = load_scales<kLayout.scales>(scale_region + p * stride, g);
       HANLIN_UNROLL
       for (int r = 0; r < kRows; ++r) {
-        add_group<kSub, kLayout.has_min(), kDigits, 1>(&sums[p][r], &w, &scales, q[r] + g * kGroup * (1 + kDigits), x_scale[r][g], correction[r] + g * kSub);
+        add_group<kSub, kLayout.has_min(), kDigits, 1>(&sums[p][r], &w, &scales, q[r] + g * kGroupBytes<kDigits>, x_scale[r][g], correction[r] + g * kSub);
       }
     }
   }
@@ -217,11 +215,11 @@ void tile(const GemmArgs& args, const int32_t* corrections, int64_t row, int64_t
     GroupScales scales[kPanels];
     HANLIN_UNROLL
     for (int p = 0; p < kPanels; ++p) {
-      prefetch_group<kFormat>(quants + p * stride, next + p * stride, groups, g);
+      prefetch_ahead<kLayout>(quants + p * stride, next + p * stride, groups, g);
       unpack_group<kFormat>(quants + p * stride + g * kLayout.group_bytes(), u[p]);
       scales[p] = load_scales<kLayout.scales>(scale_region + p * stride, g);
     }
-    const int8_t* q = x.q + row * x.ldq + g * kGroup * (1 + kDigits);
+    const int8_t* q = x.q + row * x.ldq + g * kGroupBytes<kDigits>;
     const float* x_scale = x.scale + row * groups + g;
     const int32_t* correction = corrections + g * kSub;
     for (int64_t r = 0; r < n_rows; ++r, q += x.ldq, x_scale += groups, correction += groups * kSub) {

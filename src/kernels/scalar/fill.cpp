@@ -59,24 +59,18 @@ void multiply(const GemmArgs& args, const Activations& x) {
 void gemm_int8(const GemmArgs& args) { multiply(args, args.xq); }
 void gemm_int16(const GemmArgs& args) { multiply(args, args.xq16); }
 
-// Groups whose largest value is below 1e-35 count as zeros, as in quantize_rows.
 void quantize_rows16(const float* x, int64_t ldx, int64_t m, int64_t k, int16_t* q, int64_t ldq, float* scale, int32_t* sum) {
   for (int64_t row = 0; row < m; ++row) {
     for (int64_t g = 0; g < k / kGroup; ++g, ++scale, sum += 2) {
       const float* in = x + row * ldx + g * kGroup;
       int16_t* out = q + row * ldq + g * kGroup;
-      float amax = 0;
-      for (int i = 0; i < kGroup; ++i) amax = fabsf(in[i]) > amax ? fabsf(in[i]) : amax;
-      amax = amax > FLT_MAX ? FLT_MAX : amax;
-      const bool is_zero = amax < 1e-35f;
-      const float steps = 32767.0f, inverse = is_zero ? 0.0f : 1.0f / amax;
-      *scale = is_zero ? 0.0f : amax / steps;
+      float unit[kGroup];
+      const float steps = 32767.0f;
+      *scale = group_in_units(in, unit) / steps;
       sum[0] = sum[1] = 0;
       for (int i = 0; i < kGroup; ++i) {
-        float unit = in[i] == in[i] ? in[i] * inverse : 0.0f;
-        unit = unit > 1.0f ? 1.0f : unit < -1.0f ? -1.0f : unit;
         // 1.5 * 2^23 leaves the nearest even whole number in the low bits.
-        out[i] = (int16_t)(int32_t)((unit * steps + 12582912.0f) - 12582912.0f);
+        out[i] = (int16_t)(int32_t)((unit[i] * steps + 12582912.0f) - 12582912.0f);
         sum[i / 16] += out[i];
       }
     }
