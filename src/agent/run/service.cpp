@@ -39,7 +39,7 @@ struct RunService::Active {
   std::mutex mutex;
   std::vector<std::weak_ptr<Watcher>> watchers;
   std::map<std::string, ApprovalRequest> questions;  // open ones
-  bool ended = false;
+  bool ended = false;  // nothing more will be emitted
 
   std::jthread thread;  // the last member: joined before the others go
 
@@ -207,6 +207,8 @@ Status RunService::emit(Active& active, RunEvent event) {
     HANLIN_TRY(store_->append(active.id, state, &events));
     event.seq = events[0].seq;
     event.time_ms = events[0].time_ms;
+    // Who reads the state from the store may remove or resume the run at once.
+    active.ended = state != "running" && state != "waiting";
   }
   show(active, event);
   return {};
