@@ -29,6 +29,9 @@ void join_attention(int64_t rows, int64_t n_heads, int64_t head_dim, const float
   }
 }
 
+// The first key that a token at `position` sees.
+int64_t first_key(const AttentionSpec& spec, int64_t position) { return spec.window > 0 ? std::max<int64_t>(0, position - spec.window + 1) : 0; }
+
 }  // namespace
 
 bool CpuBackend::back_blocks(KvCache& cache, int64_t end, size_t most_bytes) {
@@ -76,60 +79,57 @@ void CpuBackend::kv_write(KvCache& cache, int64_t layer, TensorView k, TensorVie
 // Keys are taken in spans of kKeySpan positions, each by itself, and the results joined in order. Where spans begin depends
 // on positions alone: a token's result is the same bits in a prompt, in a chunk and decoded alone. Few tokens: a unit is
 // one span, so that one long text keeps all threads busy. Many: a unit takes all spans of a tile of tokens.
-void CpuBackend::attention(const KvCache& cache, int64_t layer, TensorView q, std::span<const TokenRange> ranges,
-                           const AttentionSpec& spec, TensorView out) {
-  const auto& kv = static_cast<const CpuKvCache&>(cache);
-  const int64_t group = spec.n_heads / spec.n_kv_heads;
-  const int64_t tile = std::max<int64_t>(1, 64 / group);
-  const int64_t tile_values = tile * group * spec.head_dim, tile_stats = tile * group * 2;
-  std::vector<AttentionUnit>& units = attention_units_;
-  units.clear();
+int64_t CpuBackend::plan_attention(const CpuKvCache& kv, int64_t layer, std::span<const TokenRange> ranges, const AttentionSpec& spec, int64_t tile) {
+  attention_units_.clear();
   block_pointers_.clear();
   int64_t n_parts = 0;
   for (const TokenRange& range : ranges) {
     const int64_t n_blocks = (range.first_position + range.n + kKvBlock - 1) / kKvBlock;
     for (int64_t head = 0; head < spec.n_kv_heads; ++head) {
-      const size_t pointers = block_pointers_.size();
+      const size_t keys = block_pointers_.size(), values = keys + static_cast<size_t>(n_blocks);
       for (int64_t i = 0; i < n_blocks; ++i) block_pointers_.push_back(kv.keys(layer, range.blocks[static_cast<size_t>(i)], head));
       for (int64_t i = 0; i < n_blocks; ++i) block_pointers_.push_back(kv.values(layer, range.blocks[static_cast<size_t>(i)], head));
       // Last tiles first: they see the most keys.
       for (int64_t begin = (range.n - 1) / tile * tile; begin >= 0; begin -= tile) {
-        AttentionUnit unit{&range, begin, std::min(tile, range.n - begin), head, pointers, 0, 0, -1};
+        AttentionUnit unit{&range, begin, std::min(tile, range.n - begin), head, keys, values, 0, 0, -1};
         const int64_t first = range.first_position + begin, end = first + unit.n;
-        const int64_t key = spec.window > 0 ? std::max<int64_t>(0, first - spec.window + 1) : 0;
-        const int64_t span_begin = key / kKeySpan, span_end = (end + kKeySpan - 1) / kKeySpan;
-        if (range.n > tile || span_end - span_begin == 1) {
-          unit.span_begin = span_begin;
-          unit.span_end = span_end;
-          units.push_back(unit);
-          continue;
-        }
-        for (int64_t span = span_begin; span < span_end; ++span) {
+        const int64_t span_begin = first_key(spec, first) / kKeySpan, span_end = (end + kKeySpan - 1) / kKeySpan;
+        const bool whole = range.n > tile || span_end - span_begin == 1;
+        for (int64_t span = span_begin; span < span_end; span = unit.span_end) {
           unit.span_begin = span;
-          unit.span_end = span + 1;
-          unit.part = n_parts++;
-          units.push_back(unit);
+          unit.span_end = whole ? span_end : span + 1;
+          if (!whole) unit.part = n_parts++;
+          attention_units_.push_back(unit);
         }
       }
     }
   }
+  return n_parts;
+}
+
+void CpuBackend::attention(const KvCache& cache, int64_t layer, TensorView q, std::span<const TokenRange> ranges,
+                           const AttentionSpec& spec, TensorView out) {
+  const auto& kv = static_cast<const CpuKvCache&>(cache);
+  const int64_t group = spec.n_heads / spec.n_kv_heads, width = group * spec.head_dim;
+  const int64_t tile = std::max<int64_t>(1, 64 / group);
+  const int64_t tile_values = tile * width, tile_stats = tile * group * 2;
+  const int64_t n_parts = plan_attention(kv, layer, ranges, spec, tile);
+  const std::vector<AttentionUnit>& units = attention_units_;
   const size_t kernel_bytes = (kernels::attention_scratch_bytes(tile * group, spec.head_dim) + 63) / 64 * 64;
   reserve_scratch(kernel_bytes + static_cast<size_t>(tile_values + 2 * tile_stats) * sizeof(float));
   float* parts = grow<float>(attention_parts_, n_parts * (tile_values + tile_stats));
   pool_.run(static_cast<int64_t>(units.size()), [&](int64_t unit_idx, int thread_idx) {
     const AttentionUnit& unit = units[static_cast<size_t>(unit_idx)];
-    const TokenRange& range = *unit.range;
-    const int64_t n_blocks = (range.first_position + range.n + kKvBlock - 1) / kKvBlock;
     uint8_t* scratch = scratch_[static_cast<size_t>(thread_idx)].data();
     auto* next = reinterpret_cast<float*>(scratch + kernel_bytes);
     float* const next_stats = next + tile_values;
     float* stats = next_stats + tile_stats;
-    float* to = out.row(range.begin + unit.begin) + unit.head * group * spec.head_dim;
+    float* to = out.row(unit.range->begin + unit.begin) + unit.head * width;
     int64_t ldo = out.stride;
     if (unit.part >= 0) {
       to = parts + unit.part * (tile_values + tile_stats);
       stats = to + tile_values;
-      ldo = group * spec.head_dim;
+      ldo = width;
     }
     kernels::AttentionArgs args{};
     args.kv_type = kv.type;
@@ -137,42 +137,47 @@ void CpuBackend::attention(const KvCache& cache, int64_t layer, TensorView q, st
     args.n_tokens = static_cast<int>(unit.n);
     args.n_heads = static_cast<int>(group);
     args.head_dim = static_cast<int>(spec.head_dim);
-    args.first_position = range.first_position + unit.begin;
-    const int64_t kv_end = args.first_position + unit.n;
-    const int64_t kv_begin = spec.window > 0 ? std::max<int64_t>(0, args.first_position - spec.window + 1) : 0;
+    args.first_position = unit.range->first_position + unit.begin;
     args.window = spec.window;
     args.scale = spec.scale;
     args.softcap = spec.softcap;
-    args.q = q.row(range.begin + unit.begin) + unit.head * group * spec.head_dim;
+    args.q = q.row(unit.range->begin + unit.begin) + unit.head * width;
     args.ldq = q.stride;
-    args.k_blocks = block_pointers_.data() + unit.pointers;
-    args.v_blocks = block_pointers_.data() + unit.pointers + n_blocks;
+    args.k_blocks = block_pointers_.data() + unit.keys;
+    args.v_blocks = block_pointers_.data() + unit.values;
     args.scratch = scratch;
+    const int64_t kv_begin = first_key(spec, args.first_position), kv_end = args.first_position + unit.n;
     for (int64_t span = unit.span_begin; span < unit.span_end; ++span) {
       const bool is_first = span == unit.span_begin;
       args.kv_begin = std::max(kv_begin, span * kKeySpan);
       args.kv_end = std::min(kv_end, (span + 1) * kKeySpan);
       args.out = is_first ? to : next;
-      args.ldo = is_first ? ldo : group * spec.head_dim;
+      args.ldo = is_first ? ldo : width;
       args.stats = is_first ? stats : next_stats;
       table_.attention(args);
       if (!is_first) join_attention(unit.n * group, group, spec.head_dim, next, next_stats, to, ldo, stats);
     }
   });
   // The parts of a tile stand one after the other.
-  for (size_t i = 0; i < units.size(); ++i) {
-    const AttentionUnit& unit = units[i];
+  const AttentionUnit* first = nullptr;
+  float* joined = nullptr;
+  const auto store = [&] {
+    for (int64_t t = 0; first != nullptr && t < first->n; ++t) {
+      std::copy_n(joined + t * width, width, out.row(first->range->begin + first->begin + t) + first->head * width);
+    }
+  };
+  for (const AttentionUnit& unit : units) {
     if (unit.part < 0) continue;
     float* part = parts + unit.part * (tile_values + tile_stats);
-    float* to = out.row(unit.range->begin + unit.begin) + unit.head * group * spec.head_dim;
-    const int64_t width = group * spec.head_dim;
-    float* first = part;
-    for (; i + 1 < units.size() && units[i + 1].part >= 0 && units[i + 1].pointers == unit.pointers && units[i + 1].begin == unit.begin; ++i) {
-      part += tile_values + tile_stats;
-      join_attention(unit.n * group, group, spec.head_dim, part, part + tile_values, first, width, first + tile_values);
+    if (first != nullptr && unit.keys == first->keys && unit.begin == first->begin) {
+      join_attention(unit.n * group, group, spec.head_dim, part, part + tile_values, joined, width, joined + tile_values);
+      continue;
     }
-    for (int64_t t = 0; t < unit.n; ++t) std::copy_n(first + t * width, width, to + t * out.stride);
+    store();
+    first = &unit;
+    joined = part;
   }
+  store();
 }
 
 void CpuBackend::encoder_attention(TensorView q, TensorView k, TensorView v, std::span<const TokenRange> ranges,

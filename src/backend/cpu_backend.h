@@ -104,6 +104,9 @@ class CpuBackend final : public Backend {
   // linear() where all rows are precise or none is.
   void multiply(TensorView x, std::span<const LinearCall> calls, bool precise);
 
+  // Fills attention_units_ for tiles of `tile` tokens, and block_pointers_; how many parts the units have.
+  int64_t plan_attention(const CpuKvCache& kv, int64_t layer, std::span<const TokenRange> ranges, const AttentionSpec& spec, int64_t tile);
+
   Result<PackPlan> pack_plan(DType dtype, int64_t n, int64_t k) const;
 
   // Scratch of one thread, grown outside of parallel loops only.
@@ -127,7 +130,7 @@ class CpuBackend final : public Backend {
   struct AttentionUnit {
     const TokenRange* range;
     int64_t begin, n, head;  // query tokens [begin, begin + n) of the range against one kv head
-    size_t pointers;         // where this head's key and value block pointers start
+    size_t keys, values;     // where the pointers to this head's blocks start
     int64_t span_begin, span_end;  // spans of keys
     int64_t part;                  // of attention_parts_, or -1: the result goes straight to the output
   };
