@@ -13,7 +13,6 @@ namespace {
 constexpr uint64_t kDefaultAlignment = 32;
 constexpr uint64_t kMaxAlignment = uint64_t{1} << 20;
 constexpr uint64_t kMaxNameBytes = 65535;  // the specification's bound for keys
-constexpr uint32_t kMaxDims = 4;
 constexpr int kMaxArrayDepth = 4;
 constexpr uint64_t kMinEntryBytes = 8 + 4 + 1;       // key length, type, smallest value
 constexpr uint64_t kMinTensorBytes = 8 + 4 + 4 + 8;  // name length, dimensions, type, offset
@@ -204,7 +203,7 @@ Status PartParser::parse_tensor(uint64_t* offset) {
   tensor.name = std::string(name);
   uint32_t n_dims = 0;
   if (!reader_.read(&n_dims)) return truncated("the dimensions of " + shown(name));
-  if (n_dims == 0 || n_dims > kMaxDims) return corrupt(fmt::format("tensor {}: expected 1 to {} dimensions, got {}", shown(name), kMaxDims, n_dims));
+  if (n_dims == 0 || n_dims > kGgufMaxDims) return corrupt(fmt::format("tensor {}: expected 1 to {} dimensions, got {}", shown(name), kGgufMaxDims, n_dims));
   tensor.shape.resize(n_dims);
   int64_t n_values = 1;
   for (uint32_t i = 0; i < n_dims; ++i) {

@@ -24,6 +24,8 @@ const char* gguf_type_name(GgufType type);  // "u32", "string", …
 // Bytes of a value of fixed size; 0 for strings and arrays.
 size_t gguf_type_bytes(GgufType type);
 
+constexpr uint32_t kGgufMaxDims = 4;  // of a tensor
+
 // An array as it lies in the file: `bytes` holds its elements in the file's encoding, checked when the file was opened.
 struct GgufArray {
   GgufType element_type = GgufType::kU8;

@@ -12,7 +12,6 @@ namespace {
 
 constexpr uint32_t kVersion = 3;
 constexpr uint64_t kAlignment = 32;
-constexpr size_t kMaxDims = 4;
 
 uint64_t aligned(uint64_t n) { return (n + kAlignment - 1) / kAlignment * kAlignment; }
 
@@ -116,9 +115,9 @@ Status GgufWriter::declare_tensor(const std::string& name, DType dtype, std::spa
   const std::optional<uint32_t> raw_type = dtype_to_gguf(dtype);
   const DTypeInfo& info = dtype_info(dtype);
   if (!raw_type) return Error{Code::kInvalidArgument, fmt::format("{}: tensor {}: GGUF has no type {}", path_, name, info.name)};
-  if (shape.empty() || shape.size() > kMaxDims || shape.back() % info.block != 0) {
+  if (shape.empty() || shape.size() > kGgufMaxDims || shape.back() % info.block != 0) {
     return Error{Code::kInvalidArgument, fmt::format("{}: tensor {}: expected 1 to {} dimensions, the last a multiple of {}, got [{}]", path_, name,
-                                                     kMaxDims, info.block, fmt::join(shape, ", "))};
+                                                     kGgufMaxDims, info.block, fmt::join(shape, ", "))};
   }
   if (std::any_of(tensors_.begin(), tensors_.end(), [&](const Declared& other) { return other.name == name; })) {
     return Error{Code::kInvalidArgument, fmt::format("{}: tensor {} declared twice", path_, name)};

@@ -7,7 +7,7 @@
 namespace hanlin {
 namespace {
 
-constexpr size_t kMaxDims = 16;
+constexpr size_t kMaxShape = 16;
 
 // Both documents are objects of at most three levels. They are read as a stream of events rather than into a tree: a
 // tree that keeps the order of keys looks each new key up among all before it, which a long header turns into hours.
@@ -85,7 +85,7 @@ class HeaderReader : public EventReader {
   bool number_unsigned(number_unsigned_t value) override {
     if (!in_list_) return unexpected("a number");
     if (key_ == "shape") {
-      if (value > INT64_MAX || entry().shape.size() == kMaxDims) return unexpected("an impossible shape");
+      if (value > INT64_MAX || entry().shape.size() == kMaxShape) return unexpected("an impossible shape");
       entry().shape.push_back(static_cast<int64_t>(value));
       return true;
     }

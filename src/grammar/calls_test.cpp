@@ -10,11 +10,6 @@
 namespace hanlin::grammar {
 namespace {
 
-const GrammarCompiler& compiler() {
-  static const GrammarCompiler instance(tiny_tokenizer(), tiny_tokenizer().vocab_size());
-  return instance;
-}
-
 // Two functions: a takes {"x": integer}, b takes {"y": boolean}.
 CallGrammarSpec two_functions() {
   CallGrammarSpec spec;
@@ -31,11 +26,6 @@ std::shared_ptr<const CompiledGrammar> must(const CallGrammarSpec& spec) {
   const auto grammar = compiler().compile_calls(spec, {.max_whitespace = 1});
   EXPECT_TRUE(grammar.ok()) << (grammar.ok() ? "" : grammar.error().message);
   return grammar.ok() ? *grammar : nullptr;
-}
-
-bool takes(const std::shared_ptr<const CompiledGrammar>& grammar, std::string_view text) {
-  GrammarMatcher matcher(grammar);
-  return matcher.accept_bytes(text) && matcher.can_end();
 }
 
 TEST(Calls, RulesWithValuesInThem) {

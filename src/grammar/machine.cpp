@@ -10,13 +10,7 @@ constexpr size_t kMaxSetSize = 4096;  // alternatives beyond are dropped, which 
 constexpr std::array<const char*, 3> kLiterals = {"null", "true", "false"};
 constexpr std::array<int32_t, 3> kLiteralSizes = {4, 4, 5};
 
-uint64_t mix(uint64_t h, uint64_t v) {
-  h = (h ^ v) * 0x9e3779b97f4a7c15ull;
-  return h ^ (h >> 32);
-}
 uint64_t both(int32_t a, int32_t b) { return static_cast<uint64_t>(static_cast<uint32_t>(a)) << 32 | static_cast<uint32_t>(b); }
-
-bool is_space(uint8_t b) { return b == ' ' || b == '\n' || b == '\t' || b == '\r'; }
 
 }  // namespace
 
@@ -39,9 +33,9 @@ Machine::Machine(std::shared_ptr<const MachineCode> code) : code_(std::move(code
 const Frame* Machine::make(Frame frame, int32_t own_cost) {
   frame.cost = add_costs(own_cost, frame.parent == nullptr ? 0 : frame.parent->cost);
   if (frame.cost >= kInfinite) return nullptr;
-  uint64_t h = mix(static_cast<uint64_t>(frame.kind) | static_cast<uint64_t>(frame.phase) << 8 | static_cast<uint64_t>(frame.space) << 16 |
+  uint64_t h = mix_hash(static_cast<uint64_t>(frame.kind) | static_cast<uint64_t>(frame.phase) << 8 | static_cast<uint64_t>(frame.space) << 16 |
                        static_cast<uint64_t>(frame.chars) << 32, both(frame.a, frame.b));
-  h = mix(mix(h, both(frame.c, frame.e)), frame.parent == nullptr ? 0xFFFFFFFF : frame.parent->id);
+  h = mix_hash(mix_hash(h, both(frame.c, frame.e)), frame.parent == nullptr ? 0xFFFFFFFF : frame.parent->id);
   frame.hash = static_cast<uint32_t>(h >> 16);
   if (frames_.size() * 2 >= table_.size()) {
     std::vector<uint32_t> larger(table_.size() * 2, 0);
@@ -168,7 +162,7 @@ void Machine::step_frame(const Frame& f, uint8_t byte) {
   switch (f.kind) {
     case Frame::Kind::kDone: return;
     case Frame::Kind::kValue:
-      if (is_space(byte)) {
+      if (is_json_space(byte)) {
         if (f.phase != 0 && f.space < code_->max_whitespace) {
           Frame next = f;
           ++next.space;
@@ -190,7 +184,7 @@ void Machine::step_frame(const Frame& f, uint8_t byte) {
     case Frame::Kind::kColon: {
       const int32_t value = program_.specs[static_cast<size_t>(f.b)].cost;
       const ObjectPlace& place = plan(f.a);
-      if (is_space(byte)) {
+      if (is_json_space(byte)) {
         if (f.space >= code_->max_whitespace) return;
         Frame next = f;
         ++next.space;
@@ -306,8 +300,8 @@ void Machine::step_string(const Frame& f, uint8_t byte) {
 }
 
 int32_t Machine::array_place(const ArrayState& state) {
-  uint64_t h = mix(static_cast<uint64_t>(state.rule), static_cast<uint64_t>(state.n_items));
-  for (int32_t c : state.counts) h = mix(h, static_cast<uint64_t>(c));
+  uint64_t h = mix_hash(static_cast<uint64_t>(state.rule), static_cast<uint64_t>(state.n_items));
+  for (int32_t c : state.counts) h = mix_hash(h, static_cast<uint64_t>(c));
   const auto [first, last] = array_ids_.equal_range(h);
   for (auto it = first; it != last; ++it) {
     if (arrays_[static_cast<size_t>(it->second)].state == state) return it->second;
@@ -330,7 +324,7 @@ Machine::ArrayPlace& Machine::plan_array(int32_t index) {
 
 void Machine::step_array(const Frame& f, uint8_t byte) {
   ArrayPlace& place = plan_array(f.a);
-  if (is_space(byte)) {
+  if (is_json_space(byte)) {
     if (f.space >= code_->max_whitespace) return;
     Frame next = f;
     ++next.space;

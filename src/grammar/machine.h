@@ -16,6 +16,13 @@
 
 namespace hanlin::grammar {
 
+// What the machine's parts share: another number into a hash, and JSON's white space.
+inline uint64_t mix_hash(uint64_t h, uint64_t v) {
+  h = (h ^ v) * 0x9e3779b97f4a7c15ull;
+  return h ^ (h >> 32);
+}
+inline bool is_json_space(uint8_t b) { return b == ' ' || b == '\n' || b == '\t' || b == '\r'; }
+
 // A trigger in free text, what must follow it, and the text that ends it.
 struct TagRule {
   std::string trigger, end;

@@ -6,20 +6,14 @@
 namespace hanlin::grammar {
 namespace {
 
-uint64_t mix(uint64_t h, uint64_t v) {
-  h = (h ^ v) * 0x9e3779b97f4a7c15ull;
-  return h ^ (h >> 32);
-}
 uint64_t pair_key(int32_t a, uint32_t b) { return static_cast<uint64_t>(static_cast<uint32_t>(a)) << 32 | b; }
-
-bool is_space(uint8_t b) { return b == ' ' || b == '\n' || b == '\t' || b == '\r'; }
 
 }  // namespace
 
 int32_t Machine::object_place(ObjectState state, int32_t names) {
-  uint64_t h = mix(mix(static_cast<uint64_t>(state.rule), static_cast<uint64_t>(state.last)), static_cast<uint64_t>(state.pending));
-  h = mix(mix(mix(h, static_cast<uint64_t>(state.n_properties)), static_cast<uint64_t>(state.n_others)), static_cast<uint64_t>(names));
-  for (uint64_t word : state.seen) h = mix(h, word);
+  uint64_t h = mix_hash(mix_hash(static_cast<uint64_t>(state.rule), static_cast<uint64_t>(state.last)), static_cast<uint64_t>(state.pending));
+  h = mix_hash(mix_hash(mix_hash(h, static_cast<uint64_t>(state.n_properties)), static_cast<uint64_t>(state.n_others)), static_cast<uint64_t>(names));
+  for (uint64_t word : state.seen) h = mix_hash(h, word);
   const auto [first, last] = object_ids_.equal_range(h);
   for (auto it = first; it != last; ++it) {
     const ObjectPlace& p = objects_[static_cast<size_t>(it->second)];
@@ -87,7 +81,7 @@ Machine::ObjectPlace& Machine::plan(int32_t index) {
 
 void Machine::step_object(const Frame& f, uint8_t byte) {
   ObjectPlace& place = plan(f.a);
-  if (is_space(byte)) {
+  if (is_json_space(byte)) {
     if (f.space >= code_->max_whitespace) return;
     Frame next = f;
     ++next.space;

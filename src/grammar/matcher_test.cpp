@@ -11,19 +11,9 @@
 namespace hanlin::grammar {
 namespace {
 
-const GrammarCompiler& compiler() {
-  static const GrammarCompiler instance(tiny_tokenizer(), tiny_tokenizer().vocab_size());
-  return instance;
-}
-
 std::shared_ptr<const CompiledGrammar> must(GrammarCompiler::Grammar grammar) {
   EXPECT_TRUE(grammar.ok()) << (grammar.ok() ? "" : grammar.error().message);
   return grammar.ok() ? *grammar : nullptr;
-}
-
-bool takes(const std::shared_ptr<const CompiledGrammar>& grammar, std::string_view text) {
-  GrammarMatcher matcher(grammar);
-  return matcher.accept_bytes(text) && matcher.can_end();
 }
 
 int32_t id_of(const std::string& text) {

@@ -1,4 +1,4 @@
-// A small real vocabulary for the library's tests: every byte and some longer tokens.
+// A small real vocabulary for the library's tests, every byte and some longer tokens, and grammars over it.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "grammar/grammar.h"
 #include "text/tokenizer.h"
 #include "text/tokenizer_parts.h"
 
@@ -26,6 +27,16 @@ inline const Tokenizer& tiny_tokenizer() {
     return std::make_unique<const Tokenizer>(std::move(parts).value());
   }();
   return *tokenizer;
+}
+
+inline const GrammarCompiler& compiler() {
+  static const GrammarCompiler instance(tiny_tokenizer(), tiny_tokenizer().vocab_size());
+  return instance;
+}
+
+inline bool takes(const std::shared_ptr<const CompiledGrammar>& grammar, std::string_view text) {
+  GrammarMatcher matcher(grammar);
+  return matcher.accept_bytes(text) && matcher.can_end();
 }
 
 }  // namespace hanlin::grammar

@@ -7,7 +7,7 @@
 namespace hanlin::grammar {
 namespace {
 
-constexpr size_t kMaxStates = 20'000;
+constexpr size_t kMaxWalkStates = 20'000;
 constexpr int32_t kDead = -1, kUnknown = -2;
 constexpr uint32_t kAscii = 128;
 
@@ -111,13 +111,13 @@ bool TextWalk::fill(int32_t state, int64_t budget, TokenMask& out) {
       }
     }
     ++i;
-    if (states_.size() > kMaxStates) return false;
+    if (states_.size() > kMaxWalkStates) return false;
   }
   return true;
 }
 
 bool TextWalk::walk(const FrameSet& set, int64_t budget, TokenMask& out) {
-  if (states_.size() > kMaxStates / 2) clear();
+  if (states_.size() > kMaxWalkStates / 2) clear();
   FrameSet frames = set;
   int32_t around = 0;
   const bool alike = std::all_of(set.begin(), set.end(), [&](const Frame* f) { return f->parent == set[0]->parent; });

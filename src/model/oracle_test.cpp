@@ -16,7 +16,7 @@ namespace hanlin {
 namespace {
 
 namespace fs = std::filesystem;
-const std::string kModels = HANLIN_SOURCE_DIR "/../shared/oracles/models";
+const std::string kOracleModels = HANLIN_SOURCE_DIR "/../shared/oracles/models";
 
 const std::vector<std::string> kDecoders = {"llama-mha", "llama-gqa-tied", "llama-mqa", "llama-bias", "llama-headdim", "llama-rope-linear", "llama-rope-dynamic",
                                  "llama-rope-yarn", "llama-rope-llama3", "mistral-window", "qwen2", "qwen2-window", "qwen3", "gemma3"};
@@ -142,7 +142,7 @@ LoadedModel load(const std::string& name, const std::string& isa, Activations ac
   LoadOptions options;
   options.backend = {2, isa, activations, weights};
   options.kv_dtype = kv;
-  auto model = load_model(kModels + "/" + name, options);
+  auto model = load_model(kOracleModels + "/" + name, options);
   HANLIN_CHECK(model.ok(), model.ok() ? "" : model.error().message);
   return std::move(*model);
 }
@@ -150,8 +150,8 @@ LoadedModel load(const std::string& name, const std::string& isa, Activations ac
 class DecoderOracle : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(DecoderOracle, MatchesReference) {
-  if (!fs::exists(kModels)) GTEST_SKIP() << "no ../shared/oracles/models beside this checkout";
-  const auto file = SafetensorsFile::open(kModels + "/" + GetParam() + "/oracle.safetensors");
+  if (!fs::exists(kOracleModels)) GTEST_SKIP() << "no ../shared/oracles/models beside this checkout";
+  const auto file = SafetensorsFile::open(kOracleModels + "/" + GetParam() + "/oracle.safetensors");
   ASSERT_TRUE(file.ok()) << file.error().message;
   const Tensor input = read(*file, "input_ids"), logits = read(*file, "logits"), hidden = read(*file, "hidden");
   std::vector<std::vector<int32_t>> ids;
@@ -191,8 +191,8 @@ TEST_P(DecoderOracle, MatchesReference) {
 }
 
 TEST_P(DecoderOracle, LayerOutputsMatch) {
-  if (!fs::exists(kModels)) GTEST_SKIP() << "no ../shared/oracles/models beside this checkout";
-  const auto file = SafetensorsFile::open(kModels + "/" + GetParam() + "/oracle.safetensors");
+  if (!fs::exists(kOracleModels)) GTEST_SKIP() << "no ../shared/oracles/models beside this checkout";
+  const auto file = SafetensorsFile::open(kOracleModels + "/" + GetParam() + "/oracle.safetensors");
   ASSERT_TRUE(file.ok());
   const Tensor input = read(*file, "input_ids");
   LoadedModel model = load(GetParam(), "auto", Activations::kF32, KvDType::kF32);
@@ -216,7 +216,7 @@ TEST_P(DecoderOracle, LayerOutputsMatch) {
 // Not near but equal: what a request gets must not depend on how its prompt was cut or who shared its steps. Long enough
 // that attention joins several spans of keys.
 TEST_P(DecoderOracle, LogitsAreTheSameBitsInEveryChunking) {
-  if (!fs::exists(kModels)) GTEST_SKIP() << "no ../shared/oracles/models beside this checkout";
+  if (!fs::exists(kOracleModels)) GTEST_SKIP() << "no ../shared/oracles/models beside this checkout";
   for (const Activations activations : {Activations::kF32, Activations::kAuto}) {
     LoadedModel model = load(GetParam(), kernels::isa_name(kernels::best_isa()), activations, KvDType::kF16);
     Decoder& decoder = *model.decoder;
@@ -234,7 +234,7 @@ TEST_P(DecoderOracle, LogitsAreTheSameBitsInEveryChunking) {
 }
 
 TEST_P(DecoderOracle, PreciseTextsAreNearF32AndLeaveOthersAlone) {
-  if (!fs::exists(kModels)) GTEST_SKIP() << "no ../shared/oracles/models beside this checkout";
+  if (!fs::exists(kOracleModels)) GTEST_SKIP() << "no ../shared/oracles/models beside this checkout";
   for (const std::string& isa : levels()) {
     LoadedModel exact = load(GetParam(), isa, Activations::kF32, KvDType::kF32, FloatWeights::kQ8_0), rounding = load(GetParam(), isa, Activations::kAuto, KvDType::kF32, FloatWeights::kQ8_0);
     std::vector<std::vector<int32_t>> ids(2);
@@ -263,8 +263,8 @@ INSTANTIATE_TEST_SUITE_P(Models, DecoderOracle, ::testing::ValuesIn(kDecoders), 
 class EncoderOracle : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(EncoderOracle, MatchesReference) {
-  if (!fs::exists(kModels)) GTEST_SKIP() << "no ../shared/oracles/models beside this checkout";
-  const auto file = SafetensorsFile::open(kModels + "/" + GetParam() + "/oracle.safetensors");
+  if (!fs::exists(kOracleModels)) GTEST_SKIP() << "no ../shared/oracles/models beside this checkout";
+  const auto file = SafetensorsFile::open(kOracleModels + "/" + GetParam() + "/oracle.safetensors");
   ASSERT_TRUE(file.ok()) << file.error().message;
   const Tensor input = read(*file, "input_ids"), mask = read(*file, "attention_mask");
   const int64_t n_sequences = input.shape[0], length = input.shape[1];

@@ -17,7 +17,7 @@ struct Said {
   std::string message, param, type, code;
 };
 
-std::string text_at(const Json& object, const char* name) {
+std::string said_at(const Json& object, const char* name) {
   const auto found = object.find(name);
   if (found == object.end() || found->is_null()) return {};
   return found->is_string() ? found->get<std::string>() : dump_json(*found);
@@ -27,7 +27,7 @@ std::string text_at(const Json& object, const char* name) {
 Said said_in(const Json& error) {
   if (error.is_string()) return {error.get<std::string>(), {}, {}, {}};
   if (!error.is_object()) return {dump_json(error), {}, {}, {}};
-  return {text_at(error, "message"), text_at(error, "param"), text_at(error, "type"), text_at(error, "code")};
+  return {said_at(error, "message"), said_at(error, "param"), said_at(error, "type"), said_at(error, "code")};
 }
 
 // {"error": …}, FastAPI's {"detail": …}, or an object without a wrapper.

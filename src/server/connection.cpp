@@ -14,7 +14,6 @@ namespace {
 constexpr size_t kMaxReadAhead = 64 << 10;
 constexpr size_t kMaxDiscarded = size_t{1} << 30;
 constexpr std::chrono::milliseconds kCancelAgain{20};
-constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 using boost::system::error_code;
 
 }  // namespace

@@ -2,9 +2,11 @@
 // the peer while an answer is being made. Included by few sources only: Asio is heavy.
 #pragma once
 
+#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <chrono>
 #include <memory>
@@ -13,6 +15,8 @@
 namespace hanlin::server {
 
 namespace asio = boost::asio;
+
+inline constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);  // an operation returns its error beside its result
 
 // All functions run on the connection's strand (the socket's executor), except abort_from_any_thread and
 // close_if_idle_from_any_thread.

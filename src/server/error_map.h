@@ -12,6 +12,7 @@ namespace hanlin::server {
 // kInvalidArgument 400, kCorrupt 400 (of a request: its body), kUnsupported 400, kNotFound 404, kResourceExhausted 429,
 // kUnavailable 503, kDeadlineExceeded 504, kCancelled 499 (client gone, only ever logged), kIo and kInternal 500.
 int http_status(Code code);
+inline constexpr int kClientGone = 499;  // http_status(Code::kCancelled)
 
 // {"error":{"message","type","param","code"}} as OpenAI's clients expect it.
 Json error_json(const Error& error);

@@ -12,8 +12,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kClientGone = 499;
-
 // What one batch of events changed.
 struct Progress {
   std::string frames;

@@ -17,7 +17,6 @@ namespace hanlin::server {
 namespace {
 
 using asio::ip::tcp;
-constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::milliseconds kAcceptRetry{50};  // out of file descriptors: wait for connections to close
 
 void log_if_thrown(std::exception_ptr thrown) {

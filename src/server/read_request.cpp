@@ -15,7 +15,6 @@ namespace {
 
 namespace http = boost::beast::http;
 using Parser = http::request_parser<http::string_body>;
-constexpr auto kNoThrow = asio::as_tuple(asio::use_awaitable);
 
 std::string lower_case(std::string_view text) {
   std::string lowered(text);

@@ -16,7 +16,6 @@
 namespace hanlin::server {
 namespace {
 
-constexpr int kClientGone = 499;
 constexpr std::chrono::milliseconds kLingerTimeout{5000};
 
 // A handler's call on another thread. Shared between that thread and the session, which may stop waiting for it; whoever

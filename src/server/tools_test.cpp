@@ -11,9 +11,9 @@ namespace {
 
 constexpr const char* kTools = R"("tools":[{"type":"function","function":{"name":"get_weather","parameters":{"type":"object",)"
                                R"("properties":{"location":{"type":"string"}},"required":["location"]}}},{"type":"function","function":{"name":"now"}}])";
-constexpr const char* kMessages = R"("messages":[{"role":"user","content":"北京今天天气怎么样?"}])";
+constexpr const char* kToolMessages = R"("messages":[{"role":"user","content":"北京今天天气怎么样?"}])";
 
-std::string request(const std::string& more = "") { return fmt::format("{{{},{}{}}}", kMessages, kTools, more); }
+std::string request(const std::string& more = "") { return fmt::format("{{{},{}{}}}", kToolMessages, kTools, more); }
 
 // The parameter: whether the generator gives tool calls natively. What clients see is the same.
 class ToolsTest : public ServerTest, public ::testing::WithParamInterface<bool> {
@@ -111,9 +111,9 @@ TEST_P(ToolsTest, CallCutOffByTheLimitIsNone) {
 
 TEST_P(ToolsTest, ReasoningHasItsOwnField) {
   start_saying({"<think>", "\nHm", ".\n", "</think>", "\n\n", "Yes"});
-  EXPECT_EQ(deltas(fmt::format(R"({{{},"stream":true}})", kMessages)),
+  EXPECT_EQ(deltas(fmt::format(R"({{{},"stream":true}})", kToolMessages)),
             (Lines{R"({"role":"assistant","content":""})", R"({"reasoning_content":"Hm"})", R"({"reasoning_content":"."})", R"({"content":"Yes"})", R"({} "stop")"}));
-  const Json message = choice(fmt::format("{{{}}}", kMessages))["message"];
+  const Json message = choice(fmt::format("{{{}}}", kToolMessages))["message"];
   EXPECT_EQ(dump_json(message), R"({"role":"assistant","content":"Yes","reasoning_content":"Hm.","refusal":null})");
 }
 
@@ -168,7 +168,7 @@ TEST_P(ToolsTest, AllowedToolsAreTheOnlyOnes) {
 
 TEST_P(ToolsTest, LegacyFunctions) {
   start_saying({"<tool_call>{\"name\": \"now\", ", "\"arguments\": {}}</tool_call>", "<tool_call>{\"name\": \"now\", \"arguments\": {}}</tool_call>"});
-  const std::string functions = fmt::format(R"({{{},"functions":[{{"name":"now"}}])", kMessages);
+  const std::string functions = fmt::format(R"({{{},"functions":[{{"name":"now"}}])", kToolMessages);
   const Json answer = choice(functions + "}");
   EXPECT_EQ(answer["finish_reason"], "function_call");
   EXPECT_EQ(dump_json(answer["message"]), R"({"role":"assistant","content":null,"function_call":{"name":"now","arguments":"{}"},"refusal":null})");

@@ -14,9 +14,6 @@ namespace {
 
 using net::HttpAnswer;
 
-// Pauses before the stream of the server's own messages is opened again.
-constexpr std::chrono::milliseconds kFirstPause{500}, kLongestPause{30000};
-
 class HttpTransport final : public Transport {
  public:
   HttpTransport(HttpServer server, hub::Url url) : server_(std::move(server)), url_(std::move(url)), rules_(net::rules_for_server(url_)) {}

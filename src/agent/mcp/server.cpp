@@ -14,12 +14,10 @@
 namespace hanlin::agent::mcp {
 namespace {
 
-constexpr int64_t kParseError = -32700, kInvalidRequest = -32600, kMethodNotFound = -32601, kInvalidParams = -32602, kInternalError = -32603, kUnsupportedVersion = -32022;
+constexpr int64_t kParseError = -32700, kInvalidRequest = -32600, kInvalidParams = -32602, kInternalError = -32603;
 constexpr const char* kVersionKey = "io.modelcontextprotocol/protocolVersion";
 constexpr int kCallsAtOnce = 8;
 constexpr size_t kCallsWaiting = 1000;
-
-Json member(const Json& object, const char* name) { return object.is_object() && object.contains(name) ? object[name] : Json(); }
 
 // Without an id where the request has none that could be repeated: the protocol's schema knows no null here.
 Json error_reply(const Json& id, int64_t code, const std::string& message, Json data = Json()) {

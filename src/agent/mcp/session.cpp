@@ -9,10 +9,8 @@
 namespace hanlin::agent::mcp {
 namespace {
 
-constexpr int64_t kMethodNotFound = -32601, kUnsupportedVersion = -32022;
 constexpr int kMaxInputRounds = 5;
 constexpr std::chrono::milliseconds kPoll{50};
-constexpr std::chrono::milliseconds kFirstPause{500}, kLongestPause{30000};  // before listening again
 
 ToolContext at_most(const ToolContext& context, std::chrono::milliseconds limit) {
   ToolContext result = context;
@@ -29,9 +27,9 @@ bool holds_handshake(const Json& list) {
 
 std::string file_uri(const std::string& path) { return "file://" + path; }
 
-Json member(const Json& object, const char* name) { return object.is_object() && object.contains(name) ? object[name] : Json(); }
-
 }  // namespace
+
+Json member(const Json& object, const char* name) { return object.is_object() && object.contains(name) ? object[name] : Json(); }
 
 Session::Session(std::unique_ptr<Transport> transport, SessionOptions options) : options_(std::move(options)), transport_(std::move(transport)) {}
 Session::~Session() {

@@ -28,6 +28,12 @@ struct SessionOptions {
   std::chrono::milliseconds request_timeout{120000};
 };
 
+// Error codes of JSON-RPC and of the protocol.
+inline constexpr int64_t kMethodNotFound = -32601, kUnsupportedVersion = -32022;
+
+// The member of an object; null where there is none.
+Json member(const Json& object, const char* name);
+
 // A JSON-RPC error that the server answered with.
 struct RpcError {
   int64_t code = 0;

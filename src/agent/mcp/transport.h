@@ -1,6 +1,7 @@
 // How messages of the Model Context Protocol travel.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -12,6 +13,9 @@
 #include "base/json.h"
 
 namespace hanlin::agent::mcp {
+
+// Pauses before a stream of the server's own messages is opened again.
+inline constexpr std::chrono::milliseconds kFirstPause{500}, kLongestPause{30000};
 
 // Called with every message that comes: on a thread of the transport, or on the sender's inside send(). null means: look at
 // health(), the connection is gone.

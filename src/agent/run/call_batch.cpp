@@ -34,8 +34,6 @@ struct Work {
   void refuse(const std::string& text) { set(false, "error: " + text); }
 };
 
-Clock::duration duration(double seconds) { return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds)); }
-
 class Batch {
  public:
   Batch(const CallBatch& parts, const std::function<Status(const char*, Json)>& emit) : parts_(parts), emit_(emit) {
@@ -103,7 +101,7 @@ class Batch {
     if (work.done) return;
     if (!emit("call", {{"id", work.call.id}, {"name", work.call.name}, {"arguments", work.arguments}})) return;
     const auto start = Clock::now();
-    ToolContext context{.deadline = start + duration(parts_.request.limits.tool_seconds), .stop = parts_.stop, .run_id = parts_.run_id};
+    ToolContext context{.deadline = start + clock_duration(parts_.request.limits.tool_seconds), .stop = parts_.stop, .run_id = parts_.run_id};
     const Result<std::string> result = run_tool(*work.tool, work.arguments, context);
     work.seconds = std::chrono::duration<double>(Clock::now() - start).count();
     const auto most = static_cast<size_t>(parts_.request.limits.max_result_bytes);
@@ -117,7 +115,7 @@ class Batch {
     parts_.approvals->ask({id, work.call.id, work.call.name, work.arguments});
     const double seconds = parts_.request.limits.approval_seconds;
     if (!emit("approval", {{"id", id}, {"call_id", work.call.id}, {"name", work.call.name}, {"arguments", work.arguments}, {"seconds", seconds}})) return false;
-    std::optional<Decision> decision = parts_.approvals->wait(id, Clock::now() + duration(seconds), parts_.stop);
+    std::optional<Decision> decision = parts_.approvals->wait(id, Clock::now() + clock_duration(seconds), parts_.stop);
     if (!decision && parts_.stop.stop_requested()) return false;
     if (!decision) decision = Decision{.approved = false, .reason = fmt::format("nobody answered within {} s", seconds)};
     Json data = {{"id", id}, {"approved", decision->approved}};

@@ -1,6 +1,7 @@
 // The calls of one turn.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <stop_token>
 #include <string>
@@ -12,6 +13,11 @@
 #include "base/json_fwd.h"
 
 namespace hanlin::agent {
+
+// Seconds of a limit as the clock of deadlines counts them.
+inline std::chrono::steady_clock::duration clock_duration(double seconds) {
+  return std::chrono::duration_cast<std::chrono::steady_clock::duration>(std::chrono::duration<double>(seconds));
+}
 
 struct CallBatch {
   std::string run_id;

@@ -17,7 +17,6 @@ constexpr int64_t kMaxErrors = 3;                      // turns in a row that ar
 constexpr std::chrono::seconds kFinalSeconds{30};      // for the forced answer, when the time is over
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-Clock::duration duration(double seconds) { return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds)); }
 
 class Loop {
  public:
@@ -110,7 +109,7 @@ class Loop {
   }
 
   Status take_turn() {
-    const auto deadline = Clock::now() + duration(request_.limits.max_seconds - progress_.seconds);
+    const auto deadline = Clock::now() + clock_duration(request_.limits.max_seconds - progress_.seconds);
     Result<Outcome> outcome = generate_turn(false, deadline);
     if (!outcome.ok()) return fail(outcome.error());
     HANLIN_TRY(emit("turn", std::move(outcome->event)));

@@ -18,7 +18,7 @@ namespace hanlin {
 namespace {
 
 namespace fs = std::filesystem;
-const std::string kModels = HANLIN_SOURCE_DIR "/../shared/oracles/models";
+const std::string kTinyModels = HANLIN_SOURCE_DIR "/../shared/oracles/models";
 
 class Convert : public ::testing::Test {
  protected:
@@ -39,13 +39,13 @@ QuantizeOptions to(const std::string& target) {
 class ConvertOracle : public Convert, public ::testing::WithParamInterface<std::string> {
  protected:
   void SetUp() override {
-    if (!fs::exists(kModels)) GTEST_SKIP() << "the shared tiny models are not here";
+    if (!fs::exists(kTinyModels)) GTEST_SKIP() << "the shared tiny models are not here";
   }
 };
 
 // Logits [T, V] of the first sequence of a model's oracle.
 std::vector<float> logits_of(const std::string& model_path, const std::string& name, std::vector<float>* expected) {
-  const auto oracle = SafetensorsFile::open(kModels + "/" + name + "/oracle.safetensors");
+  const auto oracle = SafetensorsFile::open(kTinyModels + "/" + name + "/oracle.safetensors");
   HANLIN_CHECK(oracle.ok(), oracle.error().message);
   const StoredTensor& ids = *oracle->find("input_ids");
   const StoredTensor& logits = *oracle->find("logits");
@@ -73,7 +73,7 @@ std::vector<float> logits_of(const std::string& model_path, const std::string& n
 }
 
 TEST_P(ConvertOracle, GgufComputesWhatTheDirectoryComputes) {
-  const auto report = quantize(kModels + "/" + GetParam(), path("model.gguf"), to("F32"));
+  const auto report = quantize(kTinyModels + "/" + GetParam(), path("model.gguf"), to("F32"));
   ASSERT_TRUE(report.ok()) << report.error().message;
   EXPECT_FALSE(report->has_tokenizer);
   std::vector<float> expected;
@@ -92,7 +92,7 @@ class ConvertTypes : public ConvertOracle {};
 TEST_P(ConvertTypes, EveryTypeIsWritten) {
   for (const QuantTarget& target : quant_targets()) {
     SCOPED_TRACE(target.name);
-    const auto report = quantize(kModels + "/" + GetParam(), path("model.gguf"), to(std::string(target.name)));
+    const auto report = quantize(kTinyModels + "/" + GetParam(), path("model.gguf"), to(std::string(target.name)));
     ASSERT_TRUE(report.ok()) << report.error().message;
     EXPECT_EQ(report->n_requantised, 0);
     const auto file = GgufFile::open(path("model.gguf"));
@@ -122,9 +122,9 @@ INSTANTIATE_TEST_SUITE_P(Models, ConvertOracle,
                          });
 
 TEST_F(Convert, WhatGgufCannotSayIsRefused) {
-  if (!fs::exists(kModels)) GTEST_SKIP() << "the shared tiny models are not here";
+  if (!fs::exists(kTinyModels)) GTEST_SKIP() << "the shared tiny models are not here";
   for (const char* name : {"llama-rope-dynamic", "qwen2-window", "bert"}) {
-    const auto report = quantize(kModels + "/" + name, path("model.gguf"), to("F16"));
+    const auto report = quantize(kTinyModels + "/" + name, path("model.gguf"), to("F16"));
     ASSERT_FALSE(report.ok()) << name;
     EXPECT_EQ(report.error().code, Code::kUnsupported);
     EXPECT_NE(report.error().message.find(name), std::string::npos) << report.error().message;
@@ -133,9 +133,9 @@ TEST_F(Convert, WhatGgufCannotSayIsRefused) {
 }
 
 TEST_F(Convert, BetweenGgufTypes) {
-  if (!fs::exists(kModels)) GTEST_SKIP() << "the shared tiny models are not here";
+  if (!fs::exists(kTinyModels)) GTEST_SKIP() << "the shared tiny models are not here";
   const std::string source = path("f32.gguf");
-  ASSERT_TRUE(quantize(kModels + "/llama-gqa-tied", source, to("F32")).ok());
+  ASSERT_TRUE(quantize(kTinyModels + "/llama-gqa-tied", source, to("F32")).ok());
   const auto report = quantize(source, path("q8.gguf"), to("Q8_0"));
   ASSERT_TRUE(report.ok()) << report.error().message;
   EXPECT_EQ(report->n_requantised, 0);
@@ -165,7 +165,7 @@ TEST_F(Convert, BetweenGgufTypes) {
 }
 
 TEST_F(Convert, ProgressReachesTheEndAndCanStop) {
-  if (!fs::exists(kModels)) GTEST_SKIP() << "the shared tiny models are not here";
+  if (!fs::exists(kTinyModels)) GTEST_SKIP() << "the shared tiny models are not here";
   QuantizeOptions options = to("Q4_K_M");
   QuantizeProgress last;
   options.progress = [&](const QuantizeProgress& progress) {
@@ -173,12 +173,12 @@ TEST_F(Convert, ProgressReachesTheEndAndCanStop) {
     last = progress;
     return true;
   };
-  ASSERT_TRUE(quantize(kModels + "/qwen3", path("model.gguf"), options).ok());
+  ASSERT_TRUE(quantize(kTinyModels + "/qwen3", path("model.gguf"), options).ok());
   EXPECT_EQ(last.n_tensors_done, last.n_tensors);
   EXPECT_EQ(last.n_bytes_done, last.n_bytes);
   fs::remove(path("model.gguf"));
   options.progress = [](const QuantizeProgress& progress) { return progress.n_tensors_done < 5; };
-  EXPECT_EQ(quantize(kModels + "/qwen3", path("model.gguf"), options).error().code, Code::kCancelled);
+  EXPECT_EQ(quantize(kTinyModels + "/qwen3", path("model.gguf"), options).error().code, Code::kCancelled);
   EXPECT_TRUE(fs::is_empty(directory_));
 }
 

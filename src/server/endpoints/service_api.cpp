@@ -12,7 +12,7 @@
 namespace hanlin::server {
 namespace {
 
-constexpr int64_t kDefaultMaxTokens = 256;
+constexpr int64_t kUsualMaxTokens = 256;
 constexpr double kDefaultTemperature = 0.7;
 constexpr size_t kMaxTexts = 2048;
 
@@ -54,7 +54,7 @@ Result<RunningGeneration> start(const EndpointContext& context, bool is_chat) {
   request.sampling.temperature = static_cast<float>(kDefaultTemperature);
   read_generation_fields(context, fields, &request);
   if (request.n != 1) fields.fail("n", "expected 1: this endpoint answers with one text");
-  request.max_tokens = fields.integer("max_tokens", kDefaultMaxTokens, 1, INT64_MAX);
+  request.max_tokens = fields.integer("max_tokens", kUsualMaxTokens, 1, INT64_MAX);
   const bool stream = fields.boolean("stream", false);
   if (is_chat) {
     api::ChatPrompt prompt;
@@ -81,7 +81,7 @@ Reply start_or_error(const EndpointContext& context, bool is_chat) {
 }
 
 // {"text"} → {"embedding"}, {"texts"} → {"embeddings"}.
-Result<HttpResponse> embed(const EndpointContext& context) {
+Result<HttpResponse> embed_texts(const EndpointContext& context) {
   HANLIN_ASSIGN(const Json body, parse_body(context.request.body));
   JsonFields fields(body);
   HANLIN_ASSIGN(const api::ServedModel* model, embedder_model(context, fields));
@@ -117,7 +117,7 @@ Reply service_chat(const EndpointContext& context) { return start_or_error(conte
 Reply service_generation(const EndpointContext& context) { return start_or_error(context, false); }
 
 Reply service_embedding(const EndpointContext& context) {
-  Result<HttpResponse> response = embed(context);
+  Result<HttpResponse> response = embed_texts(context);
   return response.ok() ? std::move(response).value() : error_response(response.error());
 }
 

@@ -87,7 +87,7 @@ Value select(Runtime& rt, const Value& input, const CallArgs& args) {
   });
 }
 
-constexpr Filter kFilters[] = {
+constexpr Filter kSelectFilters[] = {
     {"map", map},
     {"reject", select<false, false>},
     {"rejectattr", select<false, true>},
@@ -97,6 +97,6 @@ constexpr Filter kFilters[] = {
 
 }  // namespace
 
-std::span<const Filter> select_filters() { return kFilters; }
+std::span<const Filter> select_filters() { return kSelectFilters; }
 
 }  // namespace hanlin::jinja

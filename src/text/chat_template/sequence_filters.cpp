@@ -311,7 +311,7 @@ Value unique(Runtime& rt, const Value& input, const CallArgs& args) {
   return iterate_over(rt, std::move(kept));
 }
 
-constexpr Filter kFilters[] = {
+constexpr Filter kSequenceFilters[] = {
     {"attr", attr},         {"batch", batch},         {"count", count},         {"d", fallback},       {"default", fallback},
     {"dictsort", dict_sort}, {"first", first},         {"groupby", group_by},    {"items", items},      {"join", join},
     {"last", last},         {"length", count},        {"list", list},           {"max", extreme<true>}, {"min", extreme<false>},
@@ -320,6 +320,6 @@ constexpr Filter kFilters[] = {
 
 }  // namespace
 
-std::span<const Filter> sequence_filters() { return kFilters; }
+std::span<const Filter> sequence_filters() { return kSequenceFilters; }
 
 }  // namespace hanlin::jinja

@@ -12,7 +12,7 @@
 namespace hanlin::jinja {
 namespace {
 
-constexpr size_t kNowhere = std::string_view::npos;
+constexpr size_t kNotFound = std::string_view::npos;
 
 // A string that keeps the markup of the string it came from.
 Value like(Runtime& rt, const Value& self, std::string_view bytes) {
@@ -161,7 +161,7 @@ Value find_in(Runtime& rt, const Value& self, const CallArgs& args, const char* 
   size_t from = 0;
   if (!select_part(rt, self, p, 1, &part, &from)) return Value::integer(-1);
   const size_t pos = last ? find_last(rt, part, needle) : find_first(rt, part, needle);
-  if (pos == kNowhere) return Value::integer(-1);
+  if (pos == kNotFound) return Value::integer(-1);
   if (self.text().is_ascii) return Value::integer(static_cast<int64_t>(from + pos));
   rt.step_for_scan(from + pos);
   return Value::integer(static_cast<int64_t>(count_code_points(self.str().substr(0, from + pos))));
@@ -185,7 +185,7 @@ Value count_method(Runtime& rt, const Value& self, const CallArgs& args) {
   if (!select_part(rt, self, p, 1, &part, &from)) return Value::integer(0);
   if (needle.empty()) return Value::integer(static_cast<int64_t>(count_code_points(part)) + 1);
   int64_t n = 0;
-  for (size_t pos = find_first(rt, part, needle); pos != kNowhere; pos = find_first(rt, part, needle, pos + needle.size())) {
+  for (size_t pos = find_first(rt, part, needle); pos != kNotFound; pos = find_first(rt, part, needle, pos + needle.size())) {
     rt.step();
     ++n;
   }
@@ -257,7 +257,7 @@ Value split_method(Runtime& rt, const Value& self, const CallArgs& args) {
   while (max_split < 0 || static_cast<int64_t>(parts.size()) < max_split) {
     rt.step();
     const size_t pos = from_right ? find_last(rt, rest, separator) : find_first(rt, rest, separator);
-    if (pos == kNowhere) break;
+    if (pos == kNotFound) break;
     parts.push_back(like(rt, self, from_right ? rest.substr(pos + separator.size()) : rest.substr(0, pos)));
     rest = from_right ? rest.substr(0, pos) : rest.substr(pos + separator.size());
   }
@@ -281,7 +281,7 @@ Value partition_method(Runtime& rt, const Value& self, const CallArgs& args) {
   const std::string_view text = self.str();
   const size_t pos = last ? find_last(rt, text, separator) : find_first(rt, text, separator);
   const auto part = [&](std::string_view piece) { return like(rt, self, piece); };
-  if (pos == kNowhere) {
+  if (pos == kNotFound) {
     return last ? make_tuple(rt, {part(""), part(""), self}) : make_tuple(rt, {self, part(""), part("")});
   }
   return make_tuple(rt, {part(text.substr(0, pos)), part(separator), part(text.substr(pos + separator.size()))});
@@ -446,7 +446,7 @@ std::string replace_text(Runtime& rt, std::string_view text, std::string_view ol
   while (more()) {
     rt.step();
     const size_t hit = find_first(rt, text, old_text, pos);
-    if (hit == kNowhere) break;
+    if (hit == kNotFound) break;
     out.append(text.substr(pos, hit - pos));
     out.append(new_text);
     pos = hit + old_text.size();
@@ -465,7 +465,7 @@ Value strip_text(Runtime& rt, const Value& self, const Value& chars, bool left, 
   } else {
     if (!chars.is_string()) fail(fmt::format("strip arg must be None or str, not {}", type_name(chars)));
     const std::string_view set = chars.str();
-    const auto in_set = [&](std::string_view c) { return find_first(rt, set, c) != kNowhere; };
+    const auto in_set = [&](std::string_view c) { return find_first(rt, set, c) != kNotFound; };
     while (left && !text.empty()) {
       rt.step();
       const size_t n = decode_at(text, 0).n_bytes;

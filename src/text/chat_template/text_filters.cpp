@@ -246,7 +246,7 @@ Value to_json(Runtime& rt, const Value& input, const CallArgs& args) {
   return make_string(rt, out.take());
 }
 
-constexpr Filter kFilters[] = {
+constexpr Filter kTextFilters[] = {
     {"capitalize", mapped<to_capitalized>},
     {"center", center},
     {"e", escape},
@@ -270,7 +270,7 @@ constexpr Filter kFilters[] = {
 
 }  // namespace
 
-std::span<const Filter> text_filters() { return kFilters; }
+std::span<const Filter> text_filters() { return kTextFilters; }
 
 const Filter* find_filter(std::string_view name) {
   for (const std::span<const Filter> table : {text_filters(), sequence_filters(), select_filters(), number_filters()}) {
