@@ -2,7 +2,7 @@
 # Installs what Hanlin needs to build and run on Debian 12 and Ubuntu 24.04. Does nothing when all is there.
 #   tools/setup.sh           to build and run
 #   tools/setup.sh --tests   also the Python environment .venv for the end-to-end tests
-#   tools/setup.sh --ci      also clang 19, for sanitizers' fuzzing and the second compiler
+#   tools/setup.sh --ci      also clang 19: the second compiler, sanitizers, fuzzing
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
