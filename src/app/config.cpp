@@ -66,7 +66,7 @@ FieldSet config_fields(Config& c) {
   f.add("context_length", &c.context_length, "Longest prompt plus answer in tokens; 0: what the model was trained for").range(0, 1 << 24).section("Models");
   f.add("kv_memory", &c.kv_memory, "Memory for the attention cache of each model, such as 4GiB; 0: chosen from the machine's memory").bytes().range(0, 0x1p50).section("Models");
   f.add("tool_format", &c.tool_format, "How models write tool calls; auto: as their chat template says").choices(tool_formats()).section("Models");
-  f.add("packed_cache", &c.packed_cache, "Keep packed weights in files, so that the next load only maps them; auto: of models from 1 GiB on").choices({"auto", "on", "off"}).section("Models");
+  f.add("packed_cache", &c.packed_cache, "Keep packed weights in files, so that the next load only maps them; auto: of models from 256 MiB on").choices({"auto", "on", "off"}).section("Models");
   f.add("packed_dir", &c.packed_dir, "Directory of packed weights; empty: hanlin/packed in $XDG_CACHE_HOME or ~/.cache").section("Models");
 
   f.add("threads", &c.threads, "Threads that compute; 0: all cores").range(0, 4096).section("Compute");

@@ -18,7 +18,7 @@ struct PackedOptions {
 };
 
 // kAuto keeps packed weights of models with at least this much in matrices: smaller ones are packed in a moment.
-constexpr int64_t kPackedAutoBytes = int64_t{1} << 30;
+constexpr int64_t kPackedAutoBytes = int64_t{256} << 20;
 
 // Packs into memory of this process.
 class FreshWeights final : public WeightMaker {

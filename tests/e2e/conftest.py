@@ -55,9 +55,9 @@ def shared():
 
 
 def clean_environment(home):
-    """The environment without settings of this machine, so that only the test decides."""
+    """The environment without settings of this machine, so that only the test decides. Packed weights are kept for all tests."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HANLIN_", "XDG_"))}
-    return kept | {"HOME": str(home), "HF_HOME": str(home / "hf")}
+    return kept | {"HOME": str(home), "HF_HOME": str(home / "hf"), "XDG_CACHE_HOME": str(ROOT / "build/test-cache")}
 
 
 class Service:

@@ -15,7 +15,7 @@ def hanlin(hanlin_bin, tmp_path):
     """hanlin(*arguments, status=0, NAME=value…) → (standard output, standard error), with a home of its own."""
 
     def call(*arguments, status=0, **environment):
-        result = subprocess.run([hanlin_bin, *map(str, arguments)], env=clean_environment(tmp_path) | environment, cwd=tmp_path,
+        result = subprocess.run([hanlin_bin, *map(str, arguments)], env=clean_environment(tmp_path) | {"XDG_CACHE_HOME": ""} | environment, cwd=tmp_path,
                                 stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
         assert result.returncode == status, result.stderr
         return result.stdout, result.stderr
