@@ -90,7 +90,7 @@ if [ "$want_tests" = 1 ] && [ -f tests/requirements.txt ]; then
     step "making the Python environment .venv for the end-to-end tests"
     rm -rf .venv
     python3 -m venv .venv || fail "making .venv" "Check that python3-venv is installed for this python3."
-    .venv/bin/python -m pip install -q --disable-pip-version-check --retries 5 -r tests/requirements.txt >&2 ||
+    .venv/bin/python -m pip install -q --disable-pip-version-check --no-compile --retries 5 -r tests/requirements.txt >&2 ||
       fail "installing tests/requirements.txt into .venv" "Check the network; then run again."
     echo "$wanted" >"$stamp"
     done_line ".venv ready"

@@ -18,8 +18,8 @@ def client(serve, model_file):
 
 
 def test_constraints_do_no_harm(client, shared):
-    cases = bfcl.read_cases(shared("cases/bfcl"), "simple_python")[::20] + bfcl.read_cases(shared("cases/bfcl"), "parallel")[::50]
-    rows = bfcl.measure(client, AGENT, cases, "auto")
+    cases = bfcl.read_cases(shared("cases/bfcl"), "simple_python")[::40] + bfcl.read_cases(shared("cases/bfcl"), "parallel")[::50]
+    rows = bfcl.measure(client, AGENT, cases, "auto", at_once=7)
     right = {side: sum(row[side]["right"] for row in rows) for side in ("free", "constrained")}
     assert right["constrained"] >= right["free"], [row for row in rows if row["free"]["right"] and not row["constrained"]["right"]]
     assert all(row["constrained"]["valid"] for row in rows)

@@ -99,7 +99,7 @@ def test_spearman_with_ties():
 
 
 def test_hellaswag(service, shared):
-    items, sums, reference = hellaswag(service, shared, 1 if FULL else 20)
+    items, sums, reference = hellaswag(service, shared, 1 if FULL else 50)
     differences = ascii_differences(items, sums, reference)
     same = np.mean(np.argmax(sums, axis=1) == np.argmax(reference, axis=1))
     acc, acc_norm = accuracies(items, sums)
