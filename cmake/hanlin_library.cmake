@@ -5,7 +5,7 @@
 #   DEPS          libraries whose headers our headers need (hanlin libraries by their short name, others by target)
 #   PRIVATE_DEPS  libraries that only our sources need
 #   TESTS         GoogleTest sources; together they become the binary <name>_test and the CTest test <name>
-#   SEPARATE      sources use the same names for different things: never several in one unit (CMAKE_UNITY_BUILD of asan and tsan)
+#   SEPARATE      sources use the same names for different things: never several in one unit (CMAKE_UNITY_BUILD of all presets but dev)
 #   FUZZ          libFuzzer sources; each becomes a binary named after its file, and part of the target `fuzzers` (clang, -DHANLIN_FUZZ=ON)
 function(_hanlin_resolve out)
   set(resolved "")
@@ -34,6 +34,10 @@ target_compile_definitions(hanlin_options INTERFACE HANLIN_SOURCE_DIR="${HANLIN_
 # clang 19 reports the deprecated std::get_temporary_buffer that libstdc++ 12's own std::stable_sort calls.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_compile_options(hanlin_options INTERFACE -Wno-deprecated-declarations)
+endif()
+# A unit names its sources by absolute paths: __FILE__ must not, for the same reason. g++ takes their unnamed namespaces for a header's.
+if(CMAKE_UNITY_BUILD)
+  target_compile_options(hanlin_options INTERFACE -fmacro-prefix-map=${CMAKE_SOURCE_DIR}=. $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
 endif()
 if(HANLIN_SANITIZE)
   target_compile_options(hanlin_options INTERFACE -fsanitize=${HANLIN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
