@@ -35,7 +35,8 @@ target_compile_definitions(hanlin_options INTERFACE HANLIN_SOURCE_DIR="${HANLIN_
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
   target_compile_options(hanlin_options INTERFACE -Wno-deprecated-declarations)
 endif()
-# A unit names its sources by absolute paths: __FILE__ must not, for the same reason. g++ takes their unnamed namespaces for a header's.
+# A unit names its sources by absolute paths: __FILE__ must hold none either, so that every clone finds the objects in the compiler
+# cache. g++ takes the unnamed namespaces of a unit's sources for a header's.
 if(CMAKE_UNITY_BUILD)
   target_compile_options(hanlin_options INTERFACE -fmacro-prefix-map=${CMAKE_SOURCE_DIR}=. $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
 endif()

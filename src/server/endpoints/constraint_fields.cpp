@@ -9,7 +9,7 @@ namespace {
 
 using Kind = api::Constraint::Kind;
 
-constexpr size_t kMaxTexts = 10'000, kMaxTags = 256;
+constexpr size_t kMaxChoiceTexts = 10'000, kMaxTags = 256;
 
 // A schema in a field: an object, true or false; some clients send its text.
 void read_schema(JsonFields& fields, const char* param, const Json& schema, api::Constraint& out) {
@@ -86,7 +86,7 @@ void read_constraint(JsonFields& fields, api::GenerateRequest* request) {
   if (const Json* tags = fields.find("guided_tags")) read_tags(fields, *tags, take("guided_tags", Kind::kTags));
   if (const Json* choices = fields.find("guided_choice")) {
     api::Constraint& constraint = take("guided_choice", Kind::kChoices);
-    if (!choices->is_array() || choices->empty() || choices->size() > kMaxTexts) {
+    if (!choices->is_array() || choices->empty() || choices->size() > kMaxChoiceTexts) {
       return fields.fail("guided_choice", "expected a list of 1 to 10000 strings, got " + describe_json(*choices));
     }
     for (const Json& choice : *choices) {
