@@ -36,7 +36,7 @@ namespace {
 
 using NodePtr = std::unique_ptr<RegexNode>;
 using Kind = RegexNode::Kind;
-constexpr int kMaxDepth = 64, kMaxRepeat = 4096;
+constexpr int kMaxGroupDepth = 64, kMaxRepeat = 4096;
 
 const RangeSet kDigits = {{'0', '9'}};
 const RangeSet kWord = {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}};
@@ -75,7 +75,7 @@ class Parser {
   }
 
   Result<NodePtr> choice(int depth) {
-    if (depth > kMaxDepth) return Error{Code::kUnsupported, "regular expression: groups nested deeper than " + std::to_string(kMaxDepth)};
+    if (depth > kMaxGroupDepth) return Error{Code::kUnsupported, "regular expression: groups nested deeper than " + std::to_string(kMaxGroupDepth)};
     NodePtr node = make(Kind::kChoice);
     do {
       HANLIN_ASSIGN(NodePtr branch, sequence(depth));

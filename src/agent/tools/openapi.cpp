@@ -12,7 +12,7 @@ namespace hanlin::agent {
 namespace {
 
 constexpr size_t kMaxDescription = 1000;
-constexpr const char* kMethods[] = {"get", "put", "post", "delete", "patch", "head"};
+constexpr const char* kOperationMethods[] = {"get", "put", "post", "delete", "patch", "head"};
 
 // One operation becomes one tool.
 class Operation {
@@ -247,7 +247,7 @@ Result<std::vector<std::shared_ptr<RunnableTool>>> openapi_tools(const JsonPlace
   for (const auto& [path, item] : document.value()["paths"].items()) {
     if (!path.starts_with('/')) continue;
     HANLIN_ASSIGN(const JsonPlace place, follow_reference(document.at("paths").at(path), document));
-    for (const char* method : kMethods) {
+    for (const char* method : kOperationMethods) {
       if (!place.has(method) || !place.at(method).has("operationId")) continue;
       const JsonPlace operation = place.at(method);
       HANLIN_ASSIGN(const std::string id, operation.at("operationId").text());
